@@ -1,0 +1,56 @@
+"""The images of a study as one frozen table. No pixel is touched here.
+
+An :class:`ImageTable` is fixed before the first trial and saved with the study
+as a manifest; every trial, every tool and the export read the same one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Part: TypeAlias = Literal["train", "val", "test"]
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRow:
+    """One labelled image."""
+
+    path: str
+    """POSIX, relative to the table's root; unique."""
+    label: int
+    """Index into the table's classes."""
+    part: Part
+    sha256: str
+    """Of the file's bytes, 64 hex digits."""
+    group: str = ""
+    """Rows of one non-empty group are all in one part."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageTable:
+    """All readable images of a study with labels and parts, sorted by path."""
+
+    root: Path
+    """Absolute."""
+    classes: tuple[str, ...]
+    """Label names, sorted; the index is the label."""
+    rows: tuple[ImageRow, ...]
+    fingerprint: str
+    """sha256 over sorted (relative path, content hash, label name, part)."""
+    licence: str = ""
+    """What must be said when a shipped sample is used; empty otherwise."""
+
+    def part(self, part: Part) -> tuple[ImageRow, ...]:
+        """The rows of one part, in the table's order."""
+        return tuple(row for row in self.rows if row.part == part)
+
+    def counts(self) -> dict[Part, int]:
+        """Images in each part."""
+        return {part: len(self.part(part)) for part in PARTS}
+
+    def absolute(self, row: ImageRow) -> Path:
+        """Where a row's file is."""
+        return self.root / row.path

@@ -1,0 +1,139 @@
+"""What went wrong with something the user gave us, and how it is shown.
+
+A :class:`Problem` is a place, a fact about the input and one thing to type
+instead. A :class:`SearchError` carries all problems found in one go together
+with the process's exit status. :func:`render` is the only code that turns a
+problem into text. A failure of our own code is never a SearchError.
+"""
+
+from __future__ import annotations
+
+import difflib
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit statuses of the ``search`` command; part of its public interface."""
+
+    DONE = 0
+    BUG = 1
+    USAGE = 2
+    DATA = 3
+    CONFLICT = 4
+    FAILURES = 5
+    MISSING = 69
+    STORAGE = 74
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A span of one line of a text that the user wrote."""
+
+    file: str
+    """The file as the user named it, or the flag it came from (``--set``)."""
+    line: int
+    """1-based."""
+    column: int
+    """1-based, counted in characters."""
+    length: int = 1
+    """Characters to underline on that line, >= 1."""
+    text: str = ""
+    """The whole source line, without its line break."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One fact about the input that stops us, or that the user should know."""
+
+    fact: str
+    """A statement about the input, lower case, no full stop."""
+    fix: str = ""
+    """One thing to type or the allowed values; empty when there is none."""
+    place: Place | None = None
+    level: str = "error"
+    """``error`` stops the command; ``warning`` is shown and passed over."""
+
+
+class SearchError(Exception):
+    """The user's input cannot be used. Shown without a traceback.
+
+    Args:
+        problems: At least one, in the order of the input.
+        status: The exit status of the command.
+    """
+
+    def __init__(
+        self, problems: Iterable[Problem], status: Exit = Exit.USAGE
+    ) -> None:
+        self.problems = tuple(problems)
+        self.status = status
+        if not self.problems:
+            raise ValueError("a SearchError needs at least one problem")
+        super().__init__("\n".join(render(problem) for problem in self.problems))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive the trip from a child process."""
+        return (SearchError, (self.problems, self.status))
+
+
+def fail(fact: str, *, fix: str = "", status: Exit = Exit.USAGE) -> SearchError:
+    """A SearchError of one problem without a place in a file."""
+    return SearchError([Problem(fact=fact, fix=fix)], status)
+
+
+def printable(text: str) -> str:
+    """``text`` with control and format characters escaped, so that nothing a
+    user's file holds can move the cursor or reorder a terminal's line."""
+    return "".join(
+        char
+        if char == "\t" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def render(problem: Problem) -> str:
+    """The problem as text, without a trailing line break.
+
+    Source: the layout of rustc's diagnostics, without colour.
+    """
+    if problem.place is None:
+        lines = [f"{problem.level}: {printable(problem.fact)}"]
+        margin = ""
+    else:
+        place = problem.place
+        lines = [
+            f"{printable(place.file)}:{place.line}:{place.column}: "
+            f"{problem.level}: {printable(problem.fact)}"
+        ]
+        margin = " " * len(str(place.line)) + " "
+        if place.text:
+            before = printable(place.text[: place.column - 1])
+            marked = printable(
+                place.text[place.column - 1 : place.column - 1 + place.length]
+            )
+            after = printable(place.text[place.column - 1 + place.length :])
+            pad = "".join("\t" if char == "\t" else " " for char in before)
+            lines += [
+                f"{margin}|",
+                f"{place.line} | {before}{marked}{after}".rstrip(),
+                f"{margin}| {pad}{'^' * max(1, len(marked))}",
+            ]
+    if problem.fix:
+        lines.append(f"{margin}= fix: {printable(problem.fix)}" if margin else
+                     f"  fix: {printable(problem.fix)}")
+    return "\n".join(lines)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The known word nearest to ``word``, or an empty string.
+
+    Source: Ratcliff/Obershelp similarity of at least .6 (difflib).
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return near[0] if near else ""

@@ -1,0 +1,56 @@
+"""The shape of what a space file is checked against.
+
+A :class:`Setting` describes one thing that a trial can vary; a
+:class:`SizeRule` says which image sizes a backbone takes. Their values live
+with their owners (``training/config.py``, ``backbones/catalogue.py``) and are
+handed to :func:`search.space.load` by ``cli``. Nothing heavy is imported here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Value: TypeAlias = str | int | float | bool
+"""What a param can be. Lists and mappings are not values."""
+
+Kind: TypeAlias = Literal["int", "float", "choice", "backbone"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting of a trial: its type, range, default and meaning."""
+
+    name: str
+    """YAML key = field of TrialConfig = Optuna parameter = dashboard column."""
+    kind: Kind
+    default: Value
+    low: float | None = None
+    """Smallest allowed value of an int or float, inclusive."""
+    high: float | None = None
+    """Largest allowed value of an int or float, inclusive."""
+    choices: tuple[Value, ...] = ()
+    """Allowed values of a ``choice``."""
+    meaning: str = ""
+    """One sentence; with the unit and the meaning of 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRule:
+    """Which square image sizes a backbone takes, in pixels."""
+
+    default: int
+    """The size that its weights were trained or evaluated at."""
+    minimum: int = 32
+    multiple: int = 1
+    """Sizes are multiples of this (the patch size of a plain ViT)."""
+
+    def accepts(self, size: int) -> bool:
+        """Whether images of ``size`` x ``size`` can be taken."""
+        return size >= self.minimum and size % self.multiple == 0
+
+    def nearest(self, size: int) -> int:
+        """The accepted size closest to ``size``; the larger one on a tie."""
+        step = self.multiple
+        lowest = -(-self.minimum // step) * step
+        return max(lowest, (2 * size + step) // (2 * step) * step)

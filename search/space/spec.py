@@ -1,0 +1,156 @@
+"""StudySpec: a whole study as one frozen value, and nothing else.
+
+Pure data. Built by :func:`search.space.load` from YAML; written by hand only
+in tests. Domains are in ``domains.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from search.space.domains import Space
+from search.space.settings import Value
+
+Metric: TypeAlias = Literal[
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "auroc",
+    "loss",
+]
+METRICS: tuple[Metric, ...] = (
+    "balanced_accuracy",
+    "accuracy",
+    "macro_f1",
+    "macro_precision",
+    "macro_recall",
+    "auroc",
+    "loss",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSpec:
+    """How the parts that the data does not bring are cut from train."""
+
+    val: float = 0.2
+    """Share of all images for validation, in (0, 1)."""
+    test: float = 0.2
+    """Share of all images for the test, in (0, 1)."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """Where the images are. Exactly one of path, manifest, sample is set."""
+
+    path: str | None = None
+    manifest: str | None = None
+    sample: str | None = None
+    split: SplitSpec = field(default_factory=SplitSpec)
+    max_images: int | None = None
+    """A stratified subset of this many images; None takes all."""
+    max_bad: int = 0
+    """How many unreadable images are tolerated (they are left out)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Epochs:
+    """The only resource. No trial is stopped before ``min``."""
+
+    min: int = 1
+    max: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsFile:
+    """A local state dict for a catalogue name, with its normalisation."""
+
+    file: str
+    mean: tuple[float, float, float] | None = None
+    """Per RGB channel on a 0..1 scale; None takes the catalogue's."""
+    std: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsSpec:
+    """Which weights a backbone starts from."""
+
+    source: Literal["pretrained", "random"] = "pretrained"
+    unavailable: Literal["error", "skip"] = "error"
+    files: tuple[tuple[str, WeightsFile], ...] = ()
+    """(backbone, file) pairs; they win over ``source``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplerSpec:
+    name: Literal["tpe", "random", "grid"] = "tpe"
+    startup_trials: int = 10
+    """Trials sampled at random before TPE fits its model (tpe only)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSpec:
+    name: Literal["asha", "none"] = "asha"
+    reduction_factor: int = 3
+    """Keep about the best 1/reduction_factor at each rung, >= 2."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """The study's limit, over all its runs. At least one is set."""
+
+    trials: int | None = 20
+    """Settled trials of any state."""
+    minutes: float | None = None
+    """Wall time summed over all runs of the study."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one trial gets. None means: decided from the cluster (auto)."""
+
+    cpus_per_trial: float | None = None
+    gpus_per_trial: float | None = None
+    """Fractions below 1 share a GPU; 0 trains on the CPU."""
+    concurrency: int | None = None
+    """At most this many trials at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointsSpec:
+    dir: str = "studies"
+    keep: int = 3
+    """Trained weights are kept for this many best trials, >= 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySpec:
+    """Everything that a space file says, checked and with defaults filled in."""
+
+    name: str
+    seed: int = 0
+    data: DataSpec
+    objective: Metric = "balanced_accuracy"
+    epochs: Epochs = field(default_factory=Epochs)
+    space: Space
+    first: tuple[tuple[tuple[str, Value], ...], ...] = ()
+    """Points tried before sampling: each the *active* params as (name, value)
+    pairs, already completed with defaults and checked against the space."""
+    default_first: bool = True
+    """Whether ``first[0]`` is the default settings."""
+    weights: WeightsSpec = field(default_factory=WeightsSpec)
+    sampler: SamplerSpec = field(default_factory=SamplerSpec)
+    scheduler: SchedulerSpec = field(default_factory=SchedulerSpec)
+    budget: Budget = field(default_factory=Budget)
+    resources: Resources = field(default_factory=Resources)
+    storage: str = "sqlite:///studies/studies.db"
+    checkpoints: CheckpointsSpec = field(default_factory=CheckpointsSpec)
+
+    @property
+    def direction(self) -> Literal["maximize", "minimize"]:
+        """Which way the objective gets better."""
+        return "minimize" if self.objective == "loss" else "maximize"
