@@ -1,0 +1,47 @@
+"""What the shell offers when TAB is pressed. Never fails, never waits for long."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def complete_spaces(incomplete: str) -> list[str]:
+    """Folders and YAML files that begin as typed."""
+    typed = Path(incomplete)
+    folder = typed if incomplete.endswith("/") else typed.parent
+    start = "" if incomplete.endswith("/") else typed.name
+    found = []
+    try:
+        for entry in sorted(folder.iterdir()):
+            if not entry.name.startswith(start) or entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                found.append(f"{entry}/")
+            elif entry.suffix in {".yaml", ".yml"}:
+                found.append(str(entry))
+    except OSError:
+        return []
+    return found
+
+
+def complete_sets(incomplete: str) -> list[str]:
+    """``space.SETTING=`` for every setting, and the usual other keys."""
+    from search.training.config import SETTINGS
+
+    keys = [f"space.{name}" for name in SETTINGS]
+    keys += ["epochs.min", "epochs.max", "objective", "study.seed", "data.max_images"]
+    return [f"{key}=" for key in keys if key.startswith(incomplete)]
+
+
+def complete_studies(incomplete: str) -> list[str]:
+    """Names of the studies in the usual storage."""
+    from search.cli.paths import storage_url
+    from search.problems import SearchError
+    from search.study.views import list_studies
+
+    try:
+        studies = list_studies(storage_url(None, os.environ))
+    except SearchError:
+        return []
+    return [study.name for study in studies if study.name.startswith(incomplete)]

@@ -1,0 +1,55 @@
+"""How a command ends: exit statuses, problems on stderr, quiet pipes.
+
+The one place where a SearchError becomes text and a status. A failure of our
+own code is not caught here: its traceback is shown and the status is 1.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from typer import Exit
+from typer.core import TyperGroup
+
+from search.problems import Exit as Status
+from search.problems import Problem, SearchError, render
+
+PIPE_CLOSED = 141
+"""The status of a program whose reader went away (128 + SIGPIPE)."""
+
+
+class Commands(TyperGroup):
+    """The command group whose failures are told in one way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named and translate how it ended."""
+        try:
+            return super().invoke(ctx)
+        except SearchError as error:
+            show_problems(error.problems)
+            raise Exit(int(error.status)) from None
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            raise Exit(int(Status.INTERRUPTED)) from None
+        except BrokenPipeError:
+            mute_stdout()
+            raise Exit(PIPE_CLOSED) from None
+
+
+def show_problems(problems: Sequence[Problem]) -> None:
+    """Print every problem to stderr, an empty line between two, then a count."""
+    print("\n\n".join(render(problem) for problem in problems), file=sys.stderr)
+    errors = sum(problem.level == "error" for problem in problems)
+    if errors > 1:
+        print(f"\n{errors} errors", file=sys.stderr)
+
+
+def mute_stdout() -> None:
+    """Let nothing more reach a stdout whose reader is gone, so that the
+    interpreter's last flush does not complain."""
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, sys.stdout.fileno())
+    os.close(quiet)

@@ -1,0 +1,122 @@
+"""A line per event: the face of a run without a terminal, and in a log.
+
+Promises: nothing shown here stops the run. A reader of our output that goes
+away mutes us.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TextIO
+
+from search.cli.board import LiveSetup, preparing_text
+from search.cli.figures import clock, duration, metric, settings
+from search.problems import printable
+from search.study.records import State
+from search.tuning.events import (
+    EpochDone,
+    Event,
+    Idle,
+    Note,
+    Preparing,
+    Progress,
+    TrialSettled,
+    TrialStarted,
+)
+
+PREPARING_EVERY = 5.0
+"""Seconds between two lines of one preparation."""
+
+
+class Lines:
+    """The face without a terminal: one line per event, flushed at once."""
+
+    def __init__(self, setup: LiveSetup, *, out: TextIO, now: Callable[[], float]) -> None:
+        self._setup = setup
+        self._out = out
+        self._now = now
+        self._start = now()
+        self._lock = threading.Lock()
+        self._prepared: dict[str, float] = {}
+        self._muted = False
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            moment = self._now()
+            if isinstance(event, Preparing) and not self._due(event, moment):
+                return
+            text = line(event, self._setup)
+            if text and not self._muted:
+                self._print(f"{clock(moment - self._start):>5}  {text}")
+
+    def _due(self, event: Preparing, moment: float) -> bool:
+        last = self._prepared.get(event.what)
+        complete = event.total > 0 and event.done >= event.total
+        if last is None or complete or moment - last >= PREPARING_EVERY:
+            self._prepared[event.what] = moment
+            return True
+        return False
+
+    def _print(self, text: str) -> None:
+        try:
+            print(text, file=self._out, flush=True)
+        except (BrokenPipeError, ValueError):
+            self._muted = True
+        except OSError:
+            # A terminal that was closed (EIO) or a full disk behind a redirect:
+            # the study is safe in its database, and goes on.
+            self._muted = True
+
+
+def line(event: Event, setup: LiveSetup) -> str:
+    """The text of one event without its time; empty when it is not shown.
+
+    Example: ``trial 12  epoch  3  balanced_accuracy 0.713  stop   rung 1: 0.713 < 0.742``.
+    """
+    digits = len(str(max(setup.trials or 100, 10) - 1))
+    match event:
+        case Preparing():
+            return f"preparing  {printable(preparing_text(event))}"
+        case Note(text=text, level=level):
+            return f"{'warning' if level == 'warning' else 'note'}: {printable(text)}"
+        case Idle(text=text):
+            return printable(text)
+        case TrialStarted():
+            begun = f" after epoch {event.from_epoch}" if event.from_epoch else ""
+            shown = settings(event.point, setup.varying)
+            return f"trial {event.number:>{digits}}  starts{begun}  {printable(shown)}".rstrip()
+        case EpochDone():
+            return (
+                f"trial {event.number:>{digits}}  "
+                f"epoch {event.epoch:>{len(str(setup.max_epochs))}}  "
+                f"{setup.objective} {metric(event.value)}  "
+                f"{'keep' if event.keeps else 'stop'}   {printable(event.why)}"
+            ).rstrip()
+        case TrialSettled():
+            return f"trial {event.number:>{digits}}  {_settled(event)}"
+        case Progress():
+            return _progress(event)
+
+
+def _settled(event: TrialSettled) -> str:
+    outcome = event.outcome
+    state = f"{outcome.state.value:<8}"
+    if outcome.state is State.FAILED:
+        reason = f"{outcome.reason.value}: " if outcome.reason else ""
+        return f"{state}  {reason}{printable(outcome.why)}  {duration(event.seconds)}"
+    best = (
+        f"best {metric(event.best_value)} at epoch {event.best_epoch}"
+        if event.best_value is not None
+        else "no value"
+    )
+    return f"{state}  {best}  {duration(event.seconds)}"
+
+
+def _progress(event: Progress) -> str:
+    budget = f" of {event.budget_trials}" if event.budget_trials is not None else ""
+    left = f", about {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
+    return (
+        f"{event.settled}{budget} settled, {event.running} running, "
+        f"{duration(event.seconds)} used{left}"
+    )

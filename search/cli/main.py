@@ -1,0 +1,357 @@
+"""The commands of ``search`` and their help. Nothing is done here.
+
+Only typer and light leaves are imported at the top; each command imports its
+body when it is called.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.complete import complete_sets, complete_spaces, complete_studies
+from search.cli.entry import Commands
+from search.cli.options import RunOptions, SpaceFlags
+
+app = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+weights = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Pretrained weights: fetch them before a run.",
+)
+app.add_typer(weights, name="weights")
+
+Space = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="SPACE",
+        show_default=False,
+        autocompletion=complete_spaces,
+        help="The space file, e.g. spaces/quick.yaml.",
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|CSV",
+        help="Images: a folder with a folder per class, or a manifest (.csv).",
+    ),
+]
+Name = Annotated[
+    str | None, typer.Option(metavar="STUDY", help="Name of the study; the same name goes on.")
+]
+Trials = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Budget: settled trials, over all runs.")
+]
+Minutes = Annotated[
+    float | None, typer.Option(metavar="M", help="Budget: minutes, over all runs of the study.")
+]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="At most this many trials at once.")
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Where studies are recorded; else SEARCH_STORAGE, else the space file's "
+        "(sqlite:///studies/studies.db).",
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        autocompletion=complete_sets,
+        help="Replace any line of the space file, e.g. space.lr=1e-3. Repeatable.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Study = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[STUDY]",
+        show_default=False,
+        autocompletion=complete_studies,
+        help="Name of a study; the newest when left out.",
+    ),
+]
+
+
+def _version(value: bool) -> None:
+    if value:
+        from search import __version__
+
+        typer.echo(f"search {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def search(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Find, record and export a fine-tuned image classifier.
+
+    \b
+    Start here:
+      search plan spaces/quick.yaml     check a space, see what will happen
+      search run spaces/quick.yaml      search; the same command goes on
+      search status                     all studies on this machine
+    """
+
+
+@app.command()
+def plan(
+    space: Space = None,
+    data: Data = None,
+    name: Name = None,
+    trials: Trials = None,
+    minutes: Minutes = None,
+    concurrency: Concurrency = None,
+    storage: Storage = None,
+    sets: Sets = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster it is meant for.")
+    ] = None,
+) -> None:
+    """Check a space file and print what a run of it would do.
+
+    Every problem of the file is shown at once, each with its place and what to
+    type instead. Nothing is run, downloaded or written.
+
+    \b
+    Examples:
+      search plan spaces/vision.yaml
+      search plan spaces/vision.yaml --data ~/flowers --trials 40
+      search plan spaces/quick.yaml --set epochs.max=12 --set space.lr=1e-3
+
+    Next: search run SPACE, with the same flags.
+    """
+    from search.cli.plan import plan as body
+
+    body(
+        space,
+        _flags(data, name, trials, minutes, concurrency, storage, sets),
+        cluster=address is not None,
+    )
+
+
+@app.command()
+def run(
+    space: Space = None,
+    data: Data = None,
+    name: Name = None,
+    trials: Trials = None,
+    minutes: Minutes = None,
+    concurrency: Concurrency = None,
+    storage: Storage = None,
+    sets: Sets = None,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="A running Ray cluster; else Ray starts here."),
+    ] = None,
+    json: Json = False,
+    dashboard: Annotated[
+        bool, typer.Option("--dashboard", help="Serve the dashboard while it runs, on loopback.")
+    ] = False,
+) -> None:
+    """Search: train, compare, stop the hopeless ones, export the best model.
+
+    The same command goes on where it stopped: settled trials stay, interrupted
+    ones continue, the budget is what is left. Ctrl-C stops it cleanly.
+
+    \b
+    Examples:
+      search run spaces/quick.yaml
+      search run spaces/vision.yaml --data ~/flowers --name flowers \\
+          --trials 40 --minutes 120 --dashboard
+      search run spaces/quick.yaml --json 2> progress.txt > result.json
+
+    Next: search status, search predict, search dashboard.
+    """
+    from search.cli.run import run as body
+    from search.cli.space_file import given
+
+    flags = _flags(data, name, trials, minutes, concurrency, storage, sets)
+    raise typer.Exit(
+        int(
+            body(
+                RunOptions(
+                    space=given(space, "run"),
+                    flags=flags,
+                    address=address,
+                    json=json,
+                    dashboard=dashboard,
+                )
+            )
+        )
+    )
+
+
+@app.command()
+def status(
+    study: Study = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="One trial of the study.")
+    ] = None,
+    storage: Storage = None,
+    json: Json = False,
+) -> None:
+    """Show all studies, one study, or one trial.
+
+    Without STUDY: a line per study, and how the newest stands. One study:
+    counts, best, leaderboard. One trial: settings, curve, why it stopped, log.
+
+    \b
+    Examples:
+      search status
+      search status solar-cells
+      search status solar-cells --trial 12
+      search status solar-cells --json | jq .best
+
+    Next: search export STUDY, search dashboard.
+    """
+    from search.cli.status import status as body
+
+    body(study, trial=trial, storage=storage, json=json)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")
+    ] = 8080,
+    storage: Storage = None,
+) -> None:
+    """Open the Optuna dashboard, read-only, on this machine alone.
+
+    Over SSH it prints the line that forwards the port to where you sit.
+
+    \b
+    Examples:
+      search dashboard
+      search dashboard --port 9000
+    """
+    from search.cli.dashboard import dashboard as body
+
+    body(port=port, storage=storage)
+
+
+@app.command()
+def export(
+    study: Study = None,
+    trial: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Another trial than the best.")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder to write; else studies/STUDY/export."),
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Write a trial's model as a folder: weights, labels, preprocessing, card.
+
+    \b
+    Examples:
+      search export
+      search export solar-cells --trial 7 --to models/solar-7
+
+    Next: search predict DIR IMAGE_OR_FOLDER...
+    """
+    from search.cli.export import export as body
+
+    body(study, trial=trial, to=to, storage=storage)
+
+
+@app.command()
+def predict(
+    model: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that search export wrote.")
+    ],
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE_OR_FOLDER...", help="What to classify.")
+    ],
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
+) -> None:
+    """Classify images with an exported model.
+
+    It needs that folder and nothing else of the study. A folder with a folder
+    per class, named as the model's labels, is scored as well.
+
+    \b
+    Examples:
+      search predict studies/solar-cells/export photo.jpg
+      search predict studies/solar-cells/export new/ --csv > labels.csv
+    """
+    from search.cli.predict import predict as body
+
+    body(model, images, json=json, csv=csv)
+
+
+@weights.command()
+def fetch(space: Space = None, sets: Sets = None) -> None:
+    """Fetch and verify the pretrained weights that a space needs.
+
+    For a machine without internet: fetch where there is some, with SEARCH_CACHE
+    set to a folder, and copy that folder.
+
+    \b
+    Examples:
+      search weights fetch spaces/vision.yaml
+      SEARCH_CACHE=/shared/cache search weights fetch spaces/vision.yaml
+    """
+    from search.cli.weights import fetch as body
+
+    body(space, SpaceFlags(sets=tuple(sets or ())))
+
+
+@app.command(hidden=True)
+def schema() -> None:
+    """Print the JSON Schema of a space file (schema/space.schema.json)."""
+    from search.cli.schema import schema as body
+
+    body()
+
+
+def _flags(
+    data: str | None,
+    name: str | None,
+    trials: int | None,
+    minutes: float | None,
+    concurrency: int | None,
+    storage: str | None,
+    sets: list[str] | None,
+) -> SpaceFlags:
+    return SpaceFlags(
+        data=data,
+        name=name,
+        trials=trials,
+        minutes=minutes,
+        concurrency=concurrency,
+        storage=storage,
+        sets=tuple(sets or ()),
+    )
+
+
+def main() -> None:
+    """The ``search`` command; does not return."""
+    app(prog_name="search")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+"""From a space file and flags to a checked study. Reads one file, writes nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.cli.entry import show_problems
+from search.cli.options import SpaceFlags
+from search.problems import Exit, Problem, SearchError, fail
+
+if TYPE_CHECKING:
+    from search.space.load import Loaded, Override
+
+LARGEST_FILE = 1_000_000
+"""Bytes; a space file is a page of text."""
+
+
+def given(space: Path | None, command: str) -> Path:
+    """The SPACE argument, or a SearchError that lists the spaces at hand."""
+    if space is not None:
+        return space
+    at_hand = _at_hand(Path("spaces"))
+    raise fail(
+        f"search {command} needs a space file",
+        fix=f"search {command} {at_hand[0]}" + _others(at_hand[1:])
+        if at_hand
+        else f"search {command} SPACE.yaml (how to write one: docs/space.md)",
+    )
+
+
+def load_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Loaded:
+    """Read and check a space file; nothing is printed.
+
+    Args:
+        path: The file, as typed.
+        flags: Override the file and are checked like it.
+        env: For SEARCH_STORAGE and ``${env:NAME}``.
+
+    Raises:
+        SearchError: With every problem of file and flags, exit status 2.
+    """
+    from search.backbones.catalogue import sizes
+    from search.space.load import load
+    from search.training.config import SETTINGS
+
+    text = read_text(path)
+    overrides, problems = to_overrides(flags, env=env)
+    try:
+        loaded = load(
+            text,
+            file=str(path),
+            settings=SETTINGS,
+            sizes=sizes(),
+            overrides=overrides,
+            env=env,
+        )
+    except SearchError as error:
+        raise SearchError([*problems, *error.problems], error.status) from None
+    if problems:
+        raise SearchError(problems, Exit.USAGE)
+    return loaded
+
+
+def read_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Loaded:
+    """:func:`load_space`, with the file's warnings printed to stderr."""
+    loaded = load_space(path, flags, env=env)
+    if loaded.warnings:
+        show_problems(loaded.warnings)
+    return loaded
+
+
+def read_text(path: Path) -> str:
+    """The text of a space file.
+
+    Raises:
+        SearchError: When it is not there, a folder, too large, not readable or
+            not UTF-8; exit status 2.
+    """
+    if path.is_dir():
+        raise _not_a_file(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise _not_found(path) from None
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise fail(f"{path}: cannot be read: {reason}") from None
+    except ValueError:  # a NUL in the name
+        raise fail(f"{path}: no such file") from None
+    if len(content) > LARGEST_FILE:
+        raise fail(
+            f"{path}: more than {LARGEST_FILE} bytes, which no space file needs",
+            fix="name the space file, e.g. spaces/quick.yaml",
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise fail(
+            f"{path}: not UTF-8: byte 0x{content[error.start]:02x} in line {line}",
+            fix="save the file as UTF-8",
+        ) from None
+
+
+def to_overrides(
+    flags: SpaceFlags, *, env: Mapping[str, str]
+) -> tuple[list[Override], list[Problem]]:
+    """The overrides that flags and SEARCH_STORAGE stand for, and what is wrong
+    with the flags themselves. Later overrides win."""
+    from search.space.load import Override
+
+    found: list[Override] = []
+    problems: list[Problem] = []
+
+    def add(path: str, value: str | float, flag: str) -> None:
+        text = _quoted(value) if isinstance(value, str) else f"{value!r}"
+        found.append(Override(path=path, text=text, flag=flag))
+
+    url = flags.storage or env.get("SEARCH_STORAGE")
+    if url:
+        # The name alone: the URL may hold a password.
+        add("storage", url, "--storage" if flags.storage else "SEARCH_STORAGE")
+    for item in flags.sets:
+        key, equals, value = item.partition("=")
+        if not equals or not key.strip():
+            problems.append(Problem(fact=f"--set {item}: not KEY=VALUE", fix="--set space.lr=1e-3"))
+        else:
+            found.append(Override(path=key.strip(), text=value, flag=f"--set {item}"))
+    if flags.data is not None:
+        kind = "manifest" if flags.data.lower().endswith(".csv") else "path"
+        add(f"data.{kind}", str(Path(flags.data).expanduser()), f"--data {flags.data}")
+    if flags.name is not None:
+        add("study.name", flags.name, f"--name {flags.name}")
+    if flags.trials is not None:
+        add("budget.trials", flags.trials, f"--trials {flags.trials}")
+    if flags.minutes is not None:
+        add("budget.minutes", flags.minutes, f"--minutes {flags.minutes:g}")
+    if flags.concurrency is not None:
+        add("resources.concurrency", flags.concurrency, f"--concurrency {flags.concurrency}")
+    return found, problems
+
+
+def _quoted(text: str) -> str:
+    """A YAML single-quoted scalar: nothing inside has a meaning."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _not_found(path: Path) -> SearchError:
+    nearby = [*_at_hand(path.parent), *_at_hand(Path("spaces"))]
+    names = {found.name: found for found in reversed(nearby)}
+    wanted = path.name if path.suffix in {".yaml", ".yml"} else f"{path.name}.yaml"
+    near = difflib.get_close_matches(wanted, list(names), n=1, cutoff=0.6)
+    if near:
+        return fail(f"{path}: no such file", fix=f"did you mean {names[near[0]]}?")
+    return fail(f"{path}: no such file", fix=_one_of(list(dict.fromkeys(nearby))))
+
+
+def _not_a_file(path: Path) -> SearchError:
+    inside = _at_hand(path)
+    if inside:
+        return fail(f"{path}: a folder, not a space file", fix=_one_of(inside))
+    return fail(
+        f"{path}: a folder, not a space file",
+        fix=f"spaces/vision.yaml --data {path}" if any(_folders(path)) else "name a .yaml file",
+    )
+
+
+def _one_of(paths: list[Path]) -> str:
+    return f"one of: {', '.join(map(str, paths))}" if paths else ""
+
+
+def _others(paths: list[Path]) -> str:
+    return f" (or {', '.join(map(str, paths))})" if paths else ""
+
+
+def _at_hand(folder: Path) -> list[Path]:
+    """The YAML files of a folder, sorted; none when it cannot be read."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if entry.suffix in {".yaml", ".yml"})
+    except (OSError, ValueError):
+        return []
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return [entry for entry in path.iterdir() if entry.is_dir()]
+    except OSError:
+        return []
