@@ -12,11 +12,17 @@ rung, the first arrival always passes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
+
+OnReport: TypeAlias = Callable[["Asha", Trial, dict[str, Any]], bool]
+"""Told of every report; answers whether the trial goes on."""
+OnDeath: TypeAlias = Callable[[str], None]
+"""Told the Ray id of a trial whose worker died."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +36,7 @@ class Verdict:
     """Empty between rungs."""
 
 
-class Asha(ASHAScheduler):  # type: ignore[misc]
+class Asha(ASHAScheduler):
     """Ray's ASHA over the epochs of this study.
 
     Args:
@@ -40,6 +46,9 @@ class Asha(ASHAScheduler):  # type: ignore[misc]
         max_epochs: Full training length.
         reduction_factor: Keep about the best 1/reduction_factor at each rung.
         stops: False never stops a trial short (``scheduler: none``).
+        on_report: Called for every result of every trial, also the one that
+            ends it; calls :meth:`judge` when the result has a value.
+        on_death: Called when Ray lost a trial's worker and will start it again.
     """
 
     def __init__(
@@ -51,6 +60,8 @@ class Asha(ASHAScheduler):  # type: ignore[misc]
         max_epochs: int,
         reduction_factor: int,
         stops: bool = True,
+        on_report: OnReport,
+        on_death: OnDeath,
     ) -> None:
         super().__init__(
             time_attr="epoch",
@@ -61,6 +72,24 @@ class Asha(ASHAScheduler):  # type: ignore[misc]
             reduction_factor=reduction_factor,
         )
         self._sign = 1.0 if maximize else -1.0
+        self._controller: Any = None
+        self._on_report = on_report
+        self._on_death = on_death
+
+    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
+        """Ray's hook: every result passes here, whatever becomes of the trial."""
+        self._controller = tune_controller
+        return self.CONTINUE if self._on_report(self, trial, result) else self.STOP
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Ray's hook. Nothing to add: the last result was judged already."""
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """Ray's hook: the trial's worker died."""
+        self._on_death(trial.trial_id)
+
+    def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
+        """Ray's hook: the trial never started."""
 
     def judge(self, trial: Trial, epoch: int, value: float) -> Verdict:
         """Ray's decision on a report, with its reason.
@@ -72,9 +101,8 @@ class Asha(ASHAScheduler):  # type: ignore[misc]
                 settled before it gets here, since a NaN passes every rung).
         """
         rung = self._rung_of(trial.trial_id, epoch)
-        action = super().on_trial_result(
-            None, trial, {"epoch": epoch, self._metric: value}
-        )
+        result = {"epoch": epoch, self._metric: value}
+        action = super().on_trial_result(self._controller, trial, result)
         if epoch >= self._max_t:
             return Verdict(keeps=False, finished=True, why=f"reached epoch {epoch}, the last")
         keeps = action != self.STOP
@@ -100,8 +128,9 @@ class Asha(ASHAScheduler):  # type: ignore[misc]
             curve: Objective by epoch.
         """
         for milestone, recorded in self._brackets[0]._rungs:
-            if milestone in curve:
-                recorded[key] = self._sign * curve[milestone]
+            value = curve.get(round(milestone))
+            if value is not None:
+                recorded[key] = self._sign * value
 
     def forget(self, key: str) -> None:
         """Take a remembered curve out again (it goes on under another key)."""
@@ -116,5 +145,6 @@ class Asha(ASHAScheduler):  # type: ignore[misc]
         for index, (milestone, recorded) in enumerate(rungs):
             if epoch < milestone or trial_id in recorded:
                 continue
-            return len(rungs) - index, bracket.cutoff(recorded), len(recorded)
+            cutoff = float(cast(float, bracket.cutoff(recorded))) if recorded else None
+            return len(rungs) - index, cutoff, len(recorded)
         return None

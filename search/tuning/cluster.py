@@ -1,0 +1,103 @@
+"""Ray's cluster: started for this command alone, or joined at an address."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.problems import Exit, fail
+from search.tuning.resources import NodeSize
+
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study is the record, not Ray's snapshot
+    "TUNE_WARN_THRESHOLD_S": "60",
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "3600",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """A cluster that this process is connected to."""
+
+    nodes: tuple[NodeSize, ...]
+    local: bool
+    """Started by this command, and gone when it ends."""
+    scratch: Path
+    """A folder inside Ray's temporary folder, for what Tune insists on writing."""
+
+
+@contextmanager
+def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Cluster]:
+    """Connect to Ray, and disconnect (stop, where local) at the end.
+
+    Args:
+        address: None starts Ray on this machine, on loopback only; otherwise
+            ``auto`` or ``host:port`` of a running cluster.
+        cpus: Cores that a local start may use; None takes those of this process.
+
+    Raises:
+        SearchError: If no cluster answers at ``address``; exit 69.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    import ray
+
+    for name in ("ray", "ray.tune", "ray.air"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        if address is None:
+            ray.init(
+                address="local",
+                num_cpus=cpus if cpus is not None else len(os.sched_getaffinity(0)),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _node_ip_address="127.0.0.1",
+            )
+        else:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise fail(
+            f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}",
+            fix="ray start --head on the head node, or leave --address out to use this machine",
+            status=Exit.MISSING,
+        ) from error
+    try:
+        yield Cluster(nodes=_nodes(), local=address is None, scratch=_scratch())
+    finally:
+        ray.shutdown()
+
+
+def _nodes() -> tuple[NodeSize, ...]:
+    """Sizes of all live nodes, as Ray counts them."""
+    import ray
+
+    return tuple(
+        NodeSize(
+            cpus=float(node["Resources"].get("CPU", 0.0)),
+            gpus=float(node["Resources"].get("GPU", 0.0)),
+        )
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    )
+
+
+def _scratch() -> Path:
+    """This session's folder under Ray's temporary folder.
+
+    Ray has no public call for it.
+    """
+    from ray._private.worker import global_worker
+
+    node = global_worker.node
+    if node is None:
+        raise RuntimeError("ray.init has not been called")
+    return Path(node.get_session_dir_path())

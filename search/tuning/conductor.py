@@ -1,0 +1,360 @@
+"""What is decided during a run: who is asked, who goes on, when it is over.
+
+One object between Ray's hooks (``searcher.py``, ``asha.py``) and the recorder.
+Ray calls it from its own thread, one call at a time; the main thread only sets
+the stop request and reads counts. Every event is emitted after the recorder
+has committed what it says.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from search.space.settings import Value
+from search.space.spec import StudySpec
+from search.study.records import Asked, FailReason, Outcome, State, StudyView
+from search.tuning.events import (
+    EpochDone,
+    Listener,
+    Note,
+    Progress,
+    TrialSettled,
+    TrialStarted,
+)
+
+FAILURES_IN_A_ROW = 5
+"""A study whose first settled trials all failed is stopped after this many."""
+
+
+class Recorder(Protocol):
+    """The one writer of the study (``search.study.record``)."""
+
+    def ask(self) -> Asked | None: ...
+
+    def report(
+        self, number: int, epoch: int, value: float, attributes: Mapping[str, Any]
+    ) -> None: ...
+
+    def settle(self, number: int, outcome: Outcome) -> None: ...
+
+    def interrupt(self, number: int) -> None: ...
+
+    def add_seconds(self, seconds: float) -> None: ...
+
+    def view(self) -> StudyView: ...
+
+
+class Judge(Protocol):
+    """The scheduler, as the conductor sees it (``search.tuning.asha.Asha``)."""
+
+    def judge(self, trial: Any, epoch: int, value: float) -> Any: ...
+
+    def remember(self, key: str, curve: Mapping[int, float]) -> None: ...
+
+    def forget(self, key: str) -> None: ...
+
+
+@dataclass(slots=True)
+class _Live:
+    """A trial that Ray has now."""
+
+    number: int
+    point: Mapping[str, Value]
+    curve: dict[int, float]
+    since: float = field(default_factory=time.monotonic)
+    deaths: int = 0
+
+
+class Conductor:
+    """Asks, judges, records and says so.
+
+    Args:
+        spec: The study.
+        recorder: Its record; nothing else writes to it meanwhile.
+        listener: Told of everything that was committed.
+        concurrency: Trials at once, >= 1.
+        on_settled: Called with the study after a trial was settled and
+            recorded (weights are tidied up there).
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: StudySpec,
+        recorder: Recorder,
+        listener: Listener,
+        concurrency: int,
+        on_settled: Callable[[StudyView], None],
+    ) -> None:
+        self._spec = spec
+        self._recorder = recorder
+        self._listener = listener
+        self._concurrency = concurrency
+        self._on_settled = on_settled
+        self._lock = threading.RLock()
+        self._live: dict[str, _Live] = {}
+        self._sign = 1.0 if spec.direction == "maximize" else -1.0
+        self._stop = threading.Event()
+        self._reports_awaited: set[str] = set()
+        self._exhausted = False
+        self._began = time.monotonic()
+        view = recorder.view()
+        self._earlier_seconds = float(view.attributes.get("seconds", 0.0))
+        self._seconds_recorded = 0.0
+        self._settled = {trial.number for trial in view.trials if trial.state.settled}
+        self._failed = sum(trial.state is State.FAILED for trial in view.trials)
+        self._settled_here: list[float] = []
+        self.too_many_failures = False
+        self.last_progress = time.monotonic()
+
+    # What Ray's searcher asks ------------------------------------------------
+
+    def recall(self, judge: Judge) -> None:
+        """Fill the scheduler's rungs with what the study has seen before."""
+        for trial in self._recorder.view().trials:
+            if trial.curve:
+                judge.remember(_memory(trial.number), trial.curve)
+
+    def next(self, ray_id: str, judge: Judge) -> Asked | None:
+        """The next trial for Ray, or None: ask again later, or :attr:`over`."""
+        with self._lock:
+            return self._next(ray_id, judge)
+
+    def _next(self, ray_id: str, judge: Judge) -> Asked | None:
+        if self.over or len(self._live) >= self._concurrency:
+            return None
+        budget = self._spec.budget.trials
+        if budget is not None and len(self._settled) + len(self._live) >= budget:
+            return None
+        asked = self._recorder.ask()
+        if asked is None:
+            self._exhausted = True
+            return None
+        self._live[ray_id] = _Live(number=asked.number, point=asked.point, curve=dict(asked.curve))
+        if asked.curve:
+            judge.forget(_memory(asked.number))
+            judge.remember(ray_id, asked.curve)
+        self.last_progress = time.monotonic()
+        self._listener(
+            TrialStarted(
+                number=asked.number,
+                point=asked.point,
+                from_epoch=max(asked.curve, default=0),
+            )
+        )
+        return asked
+
+    @property
+    def over(self) -> bool:
+        """Whether no trial will be started any more in this run."""
+        budget = self._spec.budget.trials
+        return (
+            self._stop.is_set()
+            or self._exhausted
+            or self.too_many_failures
+            or self.out_of_time
+            or (budget is not None and len(self._settled) >= budget)
+        )
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the study's wall time is used up."""
+        minutes = self._spec.budget.minutes
+        return minutes is not None and self.seconds >= minutes * 60
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the study, this run included."""
+        return self._earlier_seconds + time.monotonic() - self._began
+
+    @property
+    def live(self) -> int:
+        """Trials that Ray has now."""
+        return len(self._live)
+
+    @property
+    def quiet_seconds(self) -> float:
+        """Seconds since a trial was started or reported."""
+        return time.monotonic() - self.last_progress
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is over and nothing is left to wait for."""
+        return self.over and (not self._live or (self._stop.is_set() and self.reported))
+
+    # What Ray's scheduler reports --------------------------------------------
+
+    def on_report(self, judge: Judge, trial: Any, result: dict[str, Any]) -> bool:
+        """Record one result of a trial; whether the trial goes on."""
+        with self._lock:
+            return self._report(judge, trial, result)
+
+    def _report(self, judge: Judge, trial: Any, result: dict[str, Any]) -> bool:
+        ray_id = str(trial.trial_id)
+        live = self._live.get(ray_id)
+        if live is None:  # interrupted meanwhile
+            return False
+        self.last_progress = time.monotonic()
+        self._reports_awaited.discard(ray_id)
+        failure = result.get("failure")
+        if failure is not None:
+            self._settle(
+                ray_id,
+                Outcome(
+                    state=State.FAILED,
+                    reason=FailReason(failure["reason"]),
+                    why=failure["why"],
+                    detail=failure["detail"],
+                ),
+            )
+            return False
+        epoch, value = int(result["epoch"]), float(result["value"])
+        attributes = result["attributes"]
+        if not math.isfinite(value):
+            self._settle(
+                ray_id,
+                Outcome(
+                    state=State.FAILED,
+                    reason=FailReason.DIVERGED,
+                    why=f"{self._spec.objective} is {value} at epoch {epoch}",
+                ),
+            )
+            return False
+        self._recorder.report(live.number, epoch, value, attributes)
+        live.curve[epoch] = value
+        verdict = judge.judge(trial, epoch, value)
+        self._listener(
+            EpochDone(
+                number=live.number,
+                epoch=epoch,
+                value=value,
+                keeps=verdict.keeps,
+                why=verdict.why,
+                metrics=attributes.get("metrics", {}),
+            )
+        )
+        if verdict.finished:
+            self._settle(ray_id, Outcome(state=State.COMPLETE, why=verdict.why))
+        elif not verdict.keeps:
+            self._settle(ray_id, Outcome(state=State.PRUNED, why=verdict.why))
+        elif self._stop.is_set() or self.out_of_time:
+            self._put_back(ray_id)
+        else:
+            return True
+        return False
+
+    def worker_died(self, ray_id: str) -> None:
+        """Ray lost a trial's worker and starts the trial again."""
+        live = self._live.get(ray_id)
+        if live is None:
+            return
+        live.deaths += 1
+        epoch = max(live.curve, default=0)
+        self._listener(
+            Note(
+                level="warning",
+                text=f"trial {live.number}: its worker died; going on after epoch {epoch}",
+            )
+        )
+
+    def gave_up(self, ray_id: str, detail: str) -> None:
+        """Ray will not start the trial again after its worker died."""
+        with self._lock:
+            if ray_id not in self._live:
+                return
+            deaths = self._live[ray_id].deaths + 1
+            self._settle(
+                ray_id,
+                Outcome(
+                    state=State.FAILED,
+                    reason=FailReason.CRASHED,
+                    why=f"the worker died {deaths} time{'' if deaths == 1 else 's'}",
+                    detail=detail,
+                ),
+            )
+
+    # What the main thread wants ----------------------------------------------
+
+    def stop(self) -> None:
+        """Start no more trials; those that run may report once more."""
+        self._reports_awaited = set(self._live)
+        self._stop.set()
+
+    @property
+    def reported(self) -> bool:
+        """Whether every trial that ran at :meth:`stop` has reported since."""
+        return not self._reports_awaited
+
+    def put_back_all(self) -> None:
+        """Set every trial that is still live back to waiting."""
+        with self._lock:
+            for ray_id in list(self._live):
+                self._put_back(ray_id)
+
+    def save_seconds(self) -> None:
+        """Add the wall time since the last call to the study's."""
+        here = time.monotonic() - self._began
+        self._recorder.add_seconds(here - self._seconds_recorded)
+        self._seconds_recorded = here
+
+    # -------------------------------------------------------------------------
+
+    def _put_back(self, ray_id: str) -> None:
+        live = self._live.pop(ray_id, None)
+        if live is not None:
+            self._recorder.interrupt(live.number)
+
+    def _settle(self, ray_id: str, outcome: Outcome) -> None:
+        live = self._live.pop(ray_id)
+        seconds = time.monotonic() - live.since
+        self._recorder.settle(live.number, outcome)
+        self.save_seconds()
+        self._settled.add(live.number)
+        self._settled_here.append(seconds)
+        self._failed += outcome.state is State.FAILED
+        best = max(live.curve, key=lambda epoch: self._sign * live.curve[epoch], default=None)
+        self._listener(
+            TrialSettled(
+                number=live.number,
+                outcome=outcome,
+                best_value=None if best is None else live.curve[best],
+                best_epoch=best,
+                epochs=max(live.curve, default=0),
+                seconds=seconds,
+            )
+        )
+        if self._failed == len(self._settled) >= FAILURES_IN_A_ROW:
+            self.too_many_failures = True
+        self._on_settled(self._recorder.view())
+        self._listener(
+            Progress(
+                settled=len(self._settled),
+                running=len(self._live),
+                budget_trials=self._spec.budget.trials,
+                seconds=self.seconds,
+                seconds_left=self.seconds_left,
+            )
+        )
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate from the trials settled in this run; None before two."""
+        if len(self._settled_here) < 2:
+            return None
+        limits = []
+        if self._spec.budget.trials is not None:
+            pace = (time.monotonic() - self._began) / len(self._settled_here)
+            limits.append(pace * max(0, self._spec.budget.trials - len(self._settled)))
+        if self._spec.budget.minutes is not None:
+            limits.append(max(0.0, self._spec.budget.minutes * 60 - self.seconds))
+        return min(limits) if limits else None
+
+
+def _memory(number: int) -> str:
+    """The rung key of a trial's curve from an earlier run."""
+    return f"number-{number}"

@@ -1,0 +1,77 @@
+"""What a worker needs for every trial of a study, as one plain value. No ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from search.backbones.info import Preprocessing
+from search.training.config import TrialConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedBackbone:
+    """A backbone that is ready to be trained on this machine."""
+
+    name: str
+    weights: str | None
+    """Absolute path of the pretrained weights; None starts at random."""
+    sha256: str
+    """Content hash of the weights, or ``random:<seed>``."""
+    preprocessing: Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedStore:
+    """The decoded images of the study at one side length."""
+
+    side: int
+    interpolation: str
+    folder: str
+    """The cache folder that the store lives in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialJob:
+    """The constant part of a study's trials. Plain, so that it can travel."""
+
+    table: str
+    """Absolute path of the study's saved image table."""
+    trials: str
+    """Absolute folder in which each trial has its own."""
+    cache: str
+    backbones: tuple[PreparedBackbone, ...]
+    objective: str
+    maximize: bool
+    threads: int
+    """CPU threads of one trial."""
+    device: str
+    """``cpu`` or ``cuda``."""
+
+    def backbone(self, name: str) -> PreparedBackbone:
+        """The prepared backbone of that name.
+
+        Raises:
+            KeyError: If the study has no such backbone.
+        """
+        for prepared in self.backbones:
+            if prepared.name == name:
+                return prepared
+        raise KeyError(name)
+
+
+def trial_folder(trials: str | Path, number: int) -> Path:
+    """Where a trial keeps its checkpoints: ``00007`` for number 7."""
+    return Path(trials) / f"{number:05d}"
+
+
+def pack(config: TrialConfig, number: int) -> dict[str, Any]:
+    """A trial as the plain mapping that Ray hands to a worker."""
+    return {"number": number, "trial": asdict(config)}
+
+
+def unpack(config: Mapping[str, Any]) -> tuple[int, TrialConfig]:
+    """The inverse of :func:`pack`; keys that Ray added are passed over."""
+    return int(config["number"]), TrialConfig(**config["trial"])

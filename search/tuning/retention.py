@@ -1,0 +1,43 @@
+"""Which trials keep their weights, and the tidying of those that do not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from search.study.records import State, StudyView
+from search.tuning.job import trial_folder
+
+
+def keepers(view: StudyView, keep: int, default: int | None) -> frozenset[int]:
+    """Numbers of the trials whose weights stay.
+
+    Args:
+        view: The study now.
+        keep: How many of the best trials.
+        default: Number of the default settings' trial, if there is one.
+
+    Returns:
+        Running and waiting trials, the best ``keep`` and the default one.
+    """
+    best = {trial.number for trial in view.ranked()[:keep]}
+    unsettled = {
+        trial.number for trial in view.trials if trial.state in (State.RUNNING, State.WAITING)
+    }
+    return frozenset(best | unsettled | ({default} if default is not None else set()))
+
+
+def tidy(view: StudyView, trials: Path, keep: int, default: int | None) -> tuple[int, ...]:
+    """Delete the checkpoints of settled trials that are not kept.
+
+    Returns:
+        The numbers of the trials whose folder was deleted.
+    """
+    kept = keepers(view, keep, default)
+    deleted = []
+    for trial in view.trials:
+        folder = trial_folder(trials, trial.number)
+        if trial.number not in kept and folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            deleted.append(trial.number)
+    return tuple(deleted)

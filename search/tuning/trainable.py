@@ -1,0 +1,119 @@
+"""One Ray actor that trains one trial after another, an epoch at a step.
+
+The heavy imports happen here, in the worker. A fault of a trial is a result
+with a ``failure``, so that the actor can be reused; only a death of the process
+is Ray's business. After an out-of-memory the process is left for a fresh one:
+the step raises, Ray starts the trial again elsewhere, and finds the mark.
+"""
+
+from __future__ import annotations
+
+import math
+import socket
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray import tune
+
+from search.problems import SearchError, printable
+from search.study.records import FailReason
+from search.tuning.job import TrialJob, trial_folder, unpack
+
+if TYPE_CHECKING:
+    from search.training.config import TrialConfig
+    from search.training.report import EpochReport
+
+_MEMORY_MARK = "out-of-memory"
+
+
+class FineTune(tune.Trainable):
+    """Trains the trial in ``config``; ``reset_config`` moves on to the next."""
+
+    _epochs: Iterator[EpochReport]
+
+    def setup(self, config: dict[str, Any], job: TrialJob | None = None) -> None:
+        """Ray's hook, once in an actor's life."""
+        if job is None:
+            raise ValueError("FineTune needs a job; see tune.with_parameters")
+        from search.tuning.worker import Worker
+
+        self._worker = Worker(job)
+        self._folder = Path(job.trials)
+        self._job = job
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Ray's hook: the next trial in this actor."""
+        self._epochs = _nothing()
+        self._worker.reset()
+        self._begin(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        """Ray's hook: the actor is going."""
+        self._epochs = _nothing()
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch and report it, or say what went wrong."""
+        from search.training.faults import Diverged, OutOfMemory
+
+        mark = trial_folder(self._folder, self._number) / _MEMORY_MARK
+        if mark.exists():
+            return _failure(FailReason.OUT_OF_MEMORY, mark.read_text(encoding="utf-8"), "")
+        try:
+            report = next(self._epochs)
+        except Diverged as error:
+            return _failure(FailReason.DIVERGED, str(error), "")
+        except OutOfMemory as error:
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.write_text(str(error), encoding="utf-8")
+            raise
+        except SearchError as error:
+            return _failure(FailReason.BAD_DATA, str(error).splitlines()[0], str(error))
+        except Exception as error:  # every other fault ends this trial, not the study
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            return _failure(FailReason.ERROR, why, traceback.format_exc())
+        return {
+            "epoch": report.epoch,
+            "value": float(report.metrics[self._job.objective]),
+            "attributes": _attributes(report),
+        }
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._number, trial = unpack(config)
+        self._epochs = self._train(trial)
+
+    def _train(self, trial: TrialConfig) -> Iterator[EpochReport]:
+        """The epochs; a generator, so that every fault surfaces in ``step``."""
+        yield from self._worker.train(trial, trial_folder(self._folder, self._number))
+
+
+def _nothing() -> Iterator[EpochReport]:
+    """No epochs: the generator of the last trial is dropped, and its memory."""
+    return iter(())
+
+
+def _attributes(report: EpochReport) -> dict[str, Any]:
+    """What the study keeps of an epoch beside the objective. NaN is no JSON."""
+    return {
+        "metrics": {
+            name: value if math.isfinite(value) else None for name, value in report.metrics.items()
+        },
+        "train_loss": report.train_loss,
+        "seconds": report.seconds,
+        "images_per_second": report.images_per_second,
+        "peak_memory_mb": report.peak_memory_mb,
+        "parameters_trained": report.parameters_trained,
+        "parameters_total": report.parameters_total,
+        "host": socket.gethostname(),
+    }
+
+
+def _failure(reason: FailReason, why: str, detail: str) -> dict[str, Any]:
+    """A result that settles the trial as failed. ``value`` is there for Ray."""
+    return {
+        "value": math.nan,
+        "failure": {"reason": str(reason), "why": printable(why)[:500], "detail": detail},
+    }
