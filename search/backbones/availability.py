@@ -1,0 +1,160 @@
+"""Where a backbone's weights are on this machine, if they are. Torch-free leaf.
+
+Looks at files and at what is installed; opens no weights, imports no optional
+package and never uses the network. Whether the bytes are right is checked by
+``download.fetch`` and ``weights.load_state``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from search.backbones.catalogue import CATALOGUE
+from search.backbones.info import BackboneInfo, Preprocessing
+from search.space.spec import WeightsFile, WeightsSpec
+
+DEMO = "pip install 'finetune-search[demo]'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """Weights that are there."""
+
+    name: str
+    """Of the catalogue."""
+    path: Path | None
+    """Absolute; None where the source is random."""
+    sha256: str
+    """The first hex digits that the file's sha256 must have; all 64 for packaged
+    weights, empty where nothing is known (a file of the user's, or random)."""
+    preprocessing: Preprocessing
+    """How an image becomes the input of these weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """Weights that are not there."""
+
+    name: str
+    reason: str
+    """A fact, e.g. ``resnet50: no weights on this machine (looked in ...)``."""
+    fix: str
+    """What to type instead."""
+
+
+def locate(
+    name: str, spec: WeightsSpec, cache: Path, *, env: Mapping[str, str] = os.environ
+) -> Located | Missing:
+    """Find the weights that a backbone starts from.
+
+    Order: ``weights.files``; nothing where the source is random; the package
+    that ships them; our cache folder; the cache folder of torch.hub.
+
+    Args:
+        name: A name of the catalogue.
+        spec: What the space file says under ``weights``.
+        cache: Our cache folder; weights are in its ``weights/``.
+        env: For ``TORCH_HOME`` and ``XDG_CACHE_HOME``.
+    """
+    info = CATALOGUE[name]
+    if info.library == "timm" and not _installed("timm"):
+        return Missing(name=name, reason=f"{name}: timm is not installed", fix=DEMO)
+    own = dict(spec.files).get(name)
+    if own is not None:
+        return _local(info, own)
+    if spec.source == "random":
+        return Located(name=name, path=None, sha256="", preprocessing=info.preprocessing)
+    if info.packaged is not None:
+        return _packaged(info)
+    return find_downloaded(info, cache, env=env)
+
+
+def find_downloaded(
+    info: BackboneInfo, cache: Path, *, env: Mapping[str, str] = os.environ
+) -> Located | Missing:
+    """Weights that were downloaded before, by us or by torchvision.
+
+    Our own folder comes first: what is there was verified, and it is where a
+    good copy lands when the one of torch.hub turns out to be damaged.
+    """
+    folders = (weights_folder(cache), torch_hub(env))
+    for folder in folders:
+        path = folder / file_name(info)
+        if path.is_file():
+            return Located(
+                name=info.name,
+                path=path,
+                sha256=info.sha256_prefix,
+                preprocessing=info.preprocessing,
+            )
+    return Missing(
+        name=info.name,
+        reason=f"{info.name}: {file_name(info)} is neither in {folders[0]} nor in {folders[1]}",
+        fix="search weights fetch SPACE (needs internet), or weights: {unavailable: skip}",
+    )
+
+
+def file_name(info: BackboneInfo) -> str:
+    """The last part of the download's address, e.g. ``resnet50-11ad3fa6.pth``."""
+    return info.url.rsplit("/", 1)[1]
+
+
+def weights_folder(cache: Path) -> Path:
+    """Where our own downloads are."""
+    return cache.absolute() / "weights"
+
+
+def torch_hub(env: Mapping[str, str] = os.environ) -> Path:
+    """Where torchvision keeps its downloads.
+
+    Source: ``torch.hub.get_dir``, without importing torch.
+    """
+    caches = env.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(env.get("TORCH_HOME", f"{caches}/torch"))
+    return home.expanduser().absolute() / "hub" / "checkpoints"
+
+
+def _local(info: BackboneInfo, own: WeightsFile) -> Located | Missing:
+    path = Path(own.file).expanduser().absolute()
+    if not path.is_file():
+        return Missing(
+            name=info.name,
+            reason=f"{info.name}: weights.files names {own.file}, but {path} is no file",
+            fix="a relative path starts at the current folder",
+        )
+    known = info.preprocessing
+    return Located(
+        name=info.name,
+        path=path,
+        sha256="",
+        preprocessing=replace(known, mean=own.mean or known.mean, std=own.std or known.std),
+    )
+
+
+def _packaged(info: BackboneInfo) -> Located | Missing:
+    packaged = info.packaged
+    assert packaged is not None
+    spec = importlib.util.find_spec(packaged.module)
+    folders = [] if spec is None else list(spec.submodule_search_locations or ())
+    for folder in folders:
+        path = Path(folder).absolute() / packaged.file
+        if path.is_file():
+            return Located(
+                name=info.name,
+                path=path,
+                sha256=packaged.sha256,
+                preprocessing=info.preprocessing,
+            )
+    return Missing(
+        name=info.name,
+        reason=f"{info.name}: the package {packaged.module} is not installed",
+        fix=DEMO,
+    )
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None

