@@ -1,0 +1,293 @@
+"""Images and weights made ready in a process of its own, while Ray comes up.
+
+Run as ``python -m search.cli.prepare``: one request on stdin, then one JSON
+object a line on stdout: progress, notes, and at the end what is ready or what
+is wrong. torch stays out of the driver this way.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from search.backbones.info import Preprocessing
+from search.problems import Exit, Place, Problem, SearchError
+from search.space.domains import Space
+from search.space.spec import StudySpec
+from search.tuning.events import Listener, Note, Preparing
+from search.tuning.job import PreparedBackbone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What the first trial needs, on this machine's disk."""
+
+    table: Path
+    """The checked and split image table, in the cache folder."""
+    fingerprint: str
+    counts: dict[str, int]
+    """Images in each part."""
+    classes: tuple[str, ...]
+    backbones: tuple[PreparedBackbone, ...]
+    left_out: tuple[str, ...]
+    """Backbones of the space whose weights are not here (``unavailable: skip``)."""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to prepare."""
+
+    document: dict[str, Any]
+    """The resolved space (``search.space.document``)."""
+    base: str
+    """Folder that relative data paths start at."""
+    cache: str
+    fixed: tuple[str, ...] = ()
+    """Backbones that an existing study is fixed to; empty for a new one."""
+
+
+class Preparation:
+    """The child process, from the parent's side. Start, then :meth:`wait`."""
+
+    def __init__(self, request: Request) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "search.cli.prepare"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(asdict(request)))
+        self._child.stdin.close()
+
+    def wait(self, listener: Listener) -> Ready:
+        """Pass progress on until everything is ready.
+
+        Raises:
+            SearchError: As the child raised it.
+            RuntimeError: If the child died; its traceback is on stderr.
+        """
+        assert self._child.stdout is not None
+        outcome: Ready | SearchError | None = None
+        for line in self._child.stdout:
+            message = json.loads(line)
+            kind = message.pop("kind")
+            if kind == "preparing":
+                listener(Preparing(**message))
+            elif kind == "note":
+                listener(Note(**message))
+            elif kind == "ready":
+                outcome = _ready(message)
+            else:
+                outcome = SearchError(
+                    [_problem(problem) for problem in message["problems"]],
+                    Exit(message["status"]),
+                )
+        status = self._child.wait()
+        if isinstance(outcome, SearchError):
+            raise outcome
+        if outcome is None:
+            raise RuntimeError(f"the preparation ended with status {status} and no result")
+        return outcome
+
+    def end(self) -> None:
+        """Stop the child if it still runs."""
+        if self._child.poll() is None:
+            self._child.terminate()
+            self._child.wait()
+
+
+def backbones_of(space: Space) -> tuple[str, ...]:
+    """Names of all backbones that a space can choose, in its order."""
+    from search.space.points import values_of
+    from search.training.config import SETTINGS
+
+    if "backbone" not in space:
+        return (str(SETTINGS["backbone"].default),)
+    return tuple(str(value) for value in values_of(space["backbone"]))
+
+
+def image_sizes_of(space: Space) -> tuple[int, ...]:
+    """All image sizes that a space can choose; 0 is the backbone's own."""
+    from search.space.points import values_of
+    from search.training.config import SETTINGS
+
+    if "image_size" not in space:
+        return (int(SETTINGS["image_size"].default),)
+    return tuple(int(value) for value in values_of(space["image_size"]))
+
+
+def prepare(request: Request, listener: Listener) -> Ready:
+    """Do the work, in this process. See :class:`Ready` for what it leaves."""
+    from search.data.manifest import save_table
+    from search.data.prepare import prepare as prepare_images
+    from search.space.document import from_document
+
+    spec = from_document(request.document)
+    cache = Path(request.cache)
+
+    def progress(what: str, done: int, total: int) -> None:
+        listener(Preparing(what=what, done=done, total=total))
+
+    prepared = prepare_images(
+        spec.data, base=Path(request.base), cache=cache, progress=progress
+    )
+    for note in prepared.notes:
+        listener(Note(text=note))
+    for path, reason in prepared.skipped:
+        listener(Note(text=f"left out: {path}: {reason}", level="warning"))
+    table = prepared.table
+    file = cache / "tables" / f"{table.fingerprint}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_table(table, file)
+    backbones, left_out = _weights(spec, cache, request.fixed, listener)
+    _decode(spec, table, backbones, cache, listener)
+    return Ready(
+        table=file,
+        fingerprint=table.fingerprint,
+        counts={str(part): count for part, count in table.counts().items()},
+        classes=table.classes,
+        backbones=tuple(backbones),
+        left_out=tuple(left_out),
+        licence=table.licence,
+    )
+
+
+def _weights(
+    spec: StudySpec, cache: Path, fixed: tuple[str, ...], listener: Listener
+) -> tuple[list[PreparedBackbone], list[str]]:
+    """Fetch what is missing, and say what cannot be had."""
+    from search.backbones.download import fetch, weights_hash
+
+    def progress(what: str, done: int, total: int) -> None:
+        listener(Preparing(what=what, done=done, total=total))
+
+    ready: list[PreparedBackbone] = []
+    left_out: list[str] = []
+    problems: list[Problem] = []
+    for name in fixed or backbones_of(spec.space):
+        try:
+            located = fetch(name, spec.weights, cache, progress)
+        except SearchError as error:
+            if error.status is not Exit.MISSING:
+                raise
+            problems.extend(error.problems)
+            left_out.append(name)
+            continue
+        ready.append(
+            PreparedBackbone(
+                name=name,
+                weights=None if located.path is None else str(located.path),
+                sha256=weights_hash(located) if located.path else f"random:{spec.seed}",
+                preprocessing=located.preprocessing,
+            )
+        )
+    if problems and (fixed or spec.weights.unavailable == "error" or not ready):
+        raise SearchError(problems, Exit.MISSING)
+    for problem in problems:
+        listener(Note(text=f"left out: {problem.fact}", level="warning"))
+    return ready, left_out
+
+
+def _decode(
+    spec: StudySpec,
+    table: Any,
+    backbones: list[PreparedBackbone],
+    cache: Path,
+    listener: Listener,
+) -> None:
+    """Decode all images once for each distinct (side, interpolation)."""
+    from search.backbones.catalogue import sizes
+    from search.data.store import decoded_side, ensure_decoded
+
+    rules = sizes()
+    wanted = {
+        (decoded_side(size or rules[backbone.name].default), backbone.preprocessing.interpolation)
+        for backbone in backbones
+        for size in image_sizes_of(spec.space)
+    }
+    for side, interpolation in sorted(wanted):
+        ensure_decoded(
+            table,
+            side=side,
+            interpolation=interpolation,
+            cache=cache,
+            progress=lambda what, done, total: listener(
+                Preparing(what=what, done=done, total=total)
+            ),
+        )
+
+
+def _ready(message: dict[str, Any]) -> Ready:
+    backbones = tuple(
+        PreparedBackbone(
+            name=row["name"],
+            weights=row["weights"],
+            sha256=row["sha256"],
+            preprocessing=Preprocessing(
+                mean=tuple(row["preprocessing"]["mean"]),
+                std=tuple(row["preprocessing"]["std"]),
+                interpolation=row["preprocessing"]["interpolation"],
+                crop_ratio=row["preprocessing"]["crop_ratio"],
+            ),
+        )
+        for row in message["backbones"]
+    )
+    return Ready(
+        table=Path(message["table"]),
+        fingerprint=message["fingerprint"],
+        counts=message["counts"],
+        classes=tuple(message["classes"]),
+        backbones=backbones,
+        left_out=tuple(message["left_out"]),
+        licence=message["licence"],
+    )
+
+
+def _problem(row: dict[str, Any]) -> Problem:
+    place = row.pop("place")
+    return Problem(**row, place=Place(**place) if place else None)
+
+
+def _speak(kind: str, content: dict[str, Any]) -> None:
+    print(json.dumps({"kind": kind, **content}, default=str), flush=True)
+
+
+def _listen(event: object) -> None:
+    if isinstance(event, Preparing):
+        _speak("preparing", asdict(event))
+    elif isinstance(event, Note):
+        _speak("note", asdict(event))
+
+
+def _messages() -> Iterator[tuple[str, dict[str, Any]]]:
+    """The last message of the child: what is ready, or what is wrong."""
+    row = json.load(sys.stdin)
+    row["fixed"] = tuple(row["fixed"])
+    try:
+        yield "ready", asdict(prepare(Request(**row), _listen))
+    except SearchError as error:
+        yield (
+            "problems",
+            {
+                "problems": [asdict(problem) for problem in error.problems],
+                "status": int(error.status),
+            },
+        )
+
+
+def main() -> None:
+    """The child process."""
+    for kind, content in _messages():
+        _speak(kind, content)
+
+
+if __name__ == "__main__":
+    main()
