@@ -225,6 +225,8 @@ class Conductor:
                 ),
             )
             return False
+        if epoch in live.curve:  # read again from the checkpoint by a new worker
+            return True
         self._recorder.report(live.number, epoch, value, attributes)
         live.curve[epoch] = value
         verdict = judge.judge(trial, epoch, value)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.backbones.info import Preprocessing
+from search.space.spec import Metric
 from search.training.config import TrialConfig
 
 
@@ -43,7 +44,7 @@ class TrialJob:
     """Absolute folder in which each trial has its own."""
     cache: str
     backbones: tuple[PreparedBackbone, ...]
-    objective: str
+    objective: Metric
     maximize: bool
     threads: int
     """CPU threads of one trial."""
@@ -67,11 +68,11 @@ def trial_folder(trials: str | Path, number: int) -> Path:
     return Path(trials) / f"{number:05d}"
 
 
-def pack(config: TrialConfig, number: int) -> dict[str, Any]:
+def pack(config: TrialConfig, number: int, reported: int) -> dict[str, Any]:
     """A trial as the plain mapping that Ray hands to a worker."""
-    return {"number": number, "trial": asdict(config)}
+    return {"number": number, "reported": reported, "trial": asdict(config)}
 
 
-def unpack(config: Mapping[str, Any]) -> tuple[int, TrialConfig]:
+def unpack(config: Mapping[str, Any]) -> tuple[TrialConfig, int, int]:
     """The inverse of :func:`pack`; keys that Ray added are passed over."""
-    return int(config["number"]), TrialConfig(**config["trial"])
+    return TrialConfig(**config["trial"]), int(config["number"]), int(config["reported"])

@@ -39,7 +39,8 @@ class StudySearcher(Searcher):
         asked = self._conductor.next(trial_id, self._scheduler)
         if asked is None:
             return str(self.FINISHED) if self._conductor.over else None
-        return pack(self._resolve(asked.number, asked.point), asked.number)
+        config = self._resolve(asked.number, asked.point)
+        return pack(config, asked.number, max(asked.curve, default=0))
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

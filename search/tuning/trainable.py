@@ -82,12 +82,13 @@ class FineTune(tune.Trainable):
         }
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._number, trial = unpack(config)
-        self._epochs = self._train(trial)
+        trial, self._number, reported = unpack(config)
+        self._epochs = self._train(trial, reported)
 
-    def _train(self, trial: TrialConfig) -> Iterator[EpochReport]:
+    def _train(self, trial: TrialConfig, reported: int) -> Iterator[EpochReport]:
         """The epochs; a generator, so that every fault surfaces in ``step``."""
-        yield from self._worker.train(trial, trial_folder(self._folder, self._number))
+        folder = trial_folder(self._folder, self._number)
+        yield from self._worker.train(trial, folder, reported=reported)
 
 
 def _nothing() -> Iterator[EpochReport]:

@@ -1,0 +1,112 @@
+"""What a worker process keeps between trials, and how it trains one.
+
+Loaded once per process: the image table, the mapped decoded images, and the
+pretrained tensors of the backbones it has met (the most recent few). Knows the
+rooms below ``tuning`` but not ray, so that it can be run and tested alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from search.backbones.availability import Located
+from search.backbones.weights import load_state
+from search.data.manifest import load_table
+from search.data.store import decoded_side, open_decoded
+from search.training.config import TrialConfig
+from search.training.fit import fit
+from search.training.inputs import TrialData, trial_data
+from search.training.report import EpochReport
+from search.training.reset import reset
+from search.tuning.job import TrialJob
+
+_KEPT_BACKBONES = 2
+"""Pretrained tensors stay in memory for this many backbones."""
+
+
+class Worker:
+    """Trains trials of one study, one after another."""
+
+    def __init__(self, job: TrialJob) -> None:
+        self._job = job
+        self._table = load_table(Path(job.table))
+        self._states: OrderedDict[str, Mapping[str, Tensor] | None] = OrderedDict()
+        reset(threads=job.threads)
+
+    def reset(self) -> None:
+        """Put the process back between two trials.
+
+        Raises:
+            RuntimeError: If something of the last trial cannot be put back;
+                Ray then starts a fresh process.
+        """
+        wrong = reset(threads=self._job.threads)
+        if wrong:
+            raise RuntimeError("; ".join(wrong))
+
+    def train(
+        self,
+        config: TrialConfig,
+        folder: Path,
+        *,
+        reported: int,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> Iterator[EpochReport]:
+        """Epoch reports of a trial, after the ``reported`` ones.
+
+        Args:
+            config: The trial.
+            folder: Of its checkpoints; made if needed.
+            reported: Epochs that the study has already.
+            note: Told what a person should know.
+        """
+        backbone = self._job.backbone(config.backbone)
+        yield from fit(
+            config,
+            data=self._data(config, backbone.preprocessing.interpolation),
+            weights=self._state(config.backbone),
+            preprocessing=backbone.preprocessing,
+            weights_hash=backbone.sha256,
+            classes=len(self._table.classes),
+            device=self._device(),
+            folder=folder,
+            objective=self._job.objective,
+            maximize=self._job.maximize,
+            reported=reported,
+            note=note,
+        )
+
+    def _data(self, config: TrialConfig, interpolation: str) -> TrialData:
+        decoded = open_decoded(
+            self._table,
+            side=decoded_side(config.image_size),
+            interpolation=interpolation,
+            cache=Path(self._job.cache),
+        )
+        return trial_data(self._table, decoded.images)
+
+    def _state(self, name: str) -> Mapping[str, Tensor] | None:
+        if name not in self._states:
+            prepared = self._job.backbone(name)
+            self._states[name] = load_state(
+                Located(
+                    name=name,
+                    path=None if prepared.weights is None else Path(prepared.weights),
+                    sha256=prepared.sha256 if prepared.weights is not None else "",
+                    preprocessing=prepared.preprocessing,
+                )
+            )
+        self._states.move_to_end(name)
+        while len(self._states) > _KEPT_BACKBONES:
+            self._states.popitem(last=False)
+        return self._states[name]
+
+    def _device(self) -> str:
+        if self._job.device == "cuda" and not torch.cuda.is_available():
+            raise RuntimeError("Ray gave this trial a GPU that torch cannot use")
+        return self._job.device
