@@ -1,1 +1,1 @@
-"""TODO docstring by the owner of this room."""
+"""Training of one trial: a generator of epoch reports that knows neither Ray nor Optuna."""

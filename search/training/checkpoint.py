@@ -1,0 +1,217 @@
+"""Checkpoints of a trial: one file each, whole or not at all, never trusted unread.
+
+``best.safetensors`` has the trained tensors of the best epoch;
+``last.safetensors`` also the optimiser's, to go on from; the one before it stays
+as ``last.previous.safetensors``. Frozen tensors come from the pretrained weights,
+which are named by hash. A digest over content and metadata is inside; a file
+whose digest, trial or weights differ is not used. No pickle anywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from search.backbones.stages import Staged, build
+from search.data.files import publish
+from search.training.config import TrialConfig
+from search.training.faults import CheckpointUnusable
+from search.training.report import EpochReport
+
+FORMAT = "search-checkpoint-1"
+Which: TypeAlias = Literal["best", "last", "last.previous"]
+LASTS: tuple[Which, ...] = ("last", "last.previous")
+"""In the order in which they are tried."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A trial after an epoch."""
+
+    config: TrialConfig
+    classes: int
+    weights_hash: str
+    """Of the pretrained weights that the frozen tensors come from."""
+    data_hash: str
+    """Of the images' keys and labels."""
+    epoch: int
+    """Epochs trained."""
+    step: int
+    """Optimiser steps taken."""
+    curve: tuple[EpochReport, ...]
+    """What was reported after each epoch up to this one."""
+    best_epoch: int
+    tensors: Mapping[str, Tensor]
+    """Trained tensors by the library's names."""
+    optimiser: Mapping[str, Tensor]
+    """AdamW's moments; empty in ``best``."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """The validation metrics of this epoch."""
+        return self.curve[self.epoch - 1].metrics
+
+    def identity(self) -> dict[str, Any]:
+        """What must agree for a trial to go on from it."""
+        return {
+            "config": asdict(self.config),
+            "classes": self.classes,
+            "weights_hash": self.weights_hash,
+            "data_hash": self.data_hash,
+        }
+
+
+def path_of(folder: Path, which: Which) -> Path:
+    """Where a checkpoint of a trial's folder is."""
+    return folder / f"{which}.safetensors"
+
+
+def write(folder: Path, which: Literal["best", "last"], checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically; the last one before it is kept beside it.
+
+    Raises:
+        OSError: If the disk is full or refuses; the old files are unchanged.
+    """
+    tensors = {f"model/{name}": tensor for name, tensor in checkpoint.tensors.items()}
+    tensors |= {f"optimiser/{name}": tensor for name, tensor in checkpoint.optimiser.items()}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    about = json.dumps(
+        checkpoint.identity()
+        | {
+            "format": FORMAT,
+            "epoch": checkpoint.epoch,
+            "step": checkpoint.step,
+            "curve": [asdict(report) for report in checkpoint.curve],
+            "best_epoch": checkpoint.best_epoch,
+        },
+        sort_keys=True,
+    )
+    content = save(plain, metadata={"about": about, "digest": _digest(about, plain)})
+    folder.mkdir(parents=True, exist_ok=True)
+    target = path_of(folder, which)
+    part = folder / f".{which}.{os.getpid()}.part"
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if which == "last" and target.exists():
+            target.replace(path_of(folder, "last.previous"))
+        publish(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read(folder: Path, which: Which) -> Checkpoint:
+    """A checkpoint, every byte of it checked.
+
+    Raises:
+        CheckpointUnusable: If it is missing or not exactly what was written.
+    """
+    path = path_of(folder, which)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise CheckpointUnusable(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise CheckpointUnusable(f"{path}: {error}") from error
+    about = metadata.get("about", "")
+    if metadata.get("digest") != _digest(about, tensors):
+        raise CheckpointUnusable(f"{path}: its content is not what was written")
+    values = json.loads(about)
+    if values["format"] != FORMAT:
+        raise CheckpointUnusable(f"{path}: format {values['format']}, not {FORMAT}")
+    return Checkpoint(
+        config=TrialConfig(**values["config"]),
+        classes=values["classes"],
+        weights_hash=values["weights_hash"],
+        data_hash=values["data_hash"],
+        epoch=values["epoch"],
+        step=values["step"],
+        curve=tuple(EpochReport(**row) for row in values["curve"]),
+        best_epoch=values["best_epoch"],
+        tensors=_under("model/", tensors),
+        optimiser=_under("optimiser/", tensors),
+    )
+
+
+def load_trained(folder: Path, which: Literal["best", "last"] = "best") -> Checkpoint:
+    """The trained part of a trial, for export. Errors as :func:`read`."""
+    return read(folder, which)
+
+
+def assemble(
+    checkpoint: Checkpoint, weights: Mapping[str, Tensor] | None, *, weights_hash: str
+) -> Staged:
+    """The whole trained model: pretrained tensors with the trained ones over them.
+
+    Args:
+        checkpoint: From :func:`load_trained`.
+        weights: The state that the trial started from; None if it was random.
+        weights_hash: Of ``weights``.
+
+    Returns:
+        In eval mode, on the CPU; ``model.state_dict()`` has the library's names.
+
+    Raises:
+        CheckpointUnusable: If the weights are not those of the trial.
+    """
+    if weights_hash != checkpoint.weights_hash:
+        raise CheckpointUnusable(
+            f"the trial started from weights {checkpoint.weights_hash[:12]}, "
+            f"these are {weights_hash[:12]}"
+        )
+    config = checkpoint.config
+    staged = build(
+        config.backbone,
+        classes=checkpoint.classes,
+        image_size=config.image_size,
+        dropout=config.dropout,
+        state=weights,
+        seed=config.seed,
+    )
+    put_back(staged, checkpoint.tensors)
+    return staged.to(memory_format=torch.channels_last)
+
+
+def put_back(staged: Staged, tensors: Mapping[str, Tensor]) -> None:
+    """Copy trained tensors into a model, by name.
+
+    Raises:
+        KeyError: If the model has no tensor of that name.
+        RuntimeError: If a shape differs.
+    """
+    state = staged.model.state_dict()
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            state[name].copy_(tensor)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+def _digest(about: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(about.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+

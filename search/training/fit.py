@@ -1,0 +1,206 @@
+"""Fine-tuning of one trial: a generator of epoch reports.
+
+Knows neither Ray nor Optuna. On a CPU the same trial gives the same curve to the
+last bit, whether run twice or interrupted and continued: order, dropout and
+stochastic depth come from (seed, epoch), views from (augmentation seed, image,
+view number). The caller's global random state is left as it was.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from search.backbones.info import Preprocessing
+from search.space.spec import Metric
+from search.training import resume
+from search.training.config import TrialConfig
+from search.training.draws import torch_seed
+from search.training.faults import Diverged, OutOfMemory
+from search.training.inputs import EVALUATION, TrialData
+from search.training.memory import peak_memory_mb, restart_peak
+from search.training.metrics import metrics
+from search.training.optimiser import set_lr
+from search.training.predict import probabilities, suffix_logits
+from search.training.prefix import ComputedPrefix, PrefixFactory, chunk_size, precision, stream
+from search.training.report import EpochReport
+from search.training.run import Run, start
+from search.training.schedule import batches, epoch_order, lr_factor
+
+_CHECK_EVERY = 50
+"""Steps between looks at the loss on a GPU; each look waits for it."""
+
+
+def fit(
+    config: TrialConfig,
+    *,
+    data: TrialData,
+    weights: Mapping[str, Tensor] | None,
+    preprocessing: Preprocessing,
+    weights_hash: str,
+    classes: int,
+    device: str = "cpu",
+    folder: Path | None = None,
+    objective: Metric = "balanced_accuracy",
+    maximize: bool = True,
+    prefix: PrefixFactory = ComputedPrefix,
+    reported: int | None = None,
+    note: Callable[[str], None] = lambda _: None,
+) -> Iterator[EpochReport]:
+    """Train a trial, epoch by epoch; nothing happens between two reports.
+
+    Args:
+        config: The trial.
+        data: Images and labels of train and val.
+        weights: Pretrained tensors by the library's names; None starts at random.
+        preprocessing: Of those weights.
+        weights_hash: Of those weights; a checkpoint of others is not used.
+        classes: K, outputs of the head.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        folder: Of the trial's checkpoints; goes on after the last usable one.
+            None keeps nothing.
+        objective: Metric that picks the best epoch; the earliest wins a tie.
+        maximize: Its direction.
+        prefix: Gives what the frozen blocks put out; changes no result.
+        reported: How many epochs the caller has already: those after it are
+            yielded, from the checkpoint or by training; those up to it are not,
+            even where they must be trained again. None yields what is new since
+            the checkpoint.
+        note: Told, in a sentence, what a person should know.
+
+    Yields:
+        One report per epoch, in order, after its checkpoint is on disk.
+
+    Raises:
+        Diverged: At the first loss or output that is not finite.
+        OutOfMemory: If the device or the host has no room.
+        OSError: If a checkpoint cannot be written.
+    """
+    with _faults():
+        restart_peak(torch.device(device))
+        run = start(
+            config,
+            data=data,
+            weights=weights,
+            preprocessing=preprocessing,
+            weights_hash=weights_hash,
+            classes=classes,
+            device=device,
+            prefix=prefix,
+        )
+        saved = None
+        if folder is not None:
+            saved = resume.find(run, folder, objective, maximize=maximize, note=note)
+        if saved is not None:
+            resume.restore(run, saved)
+    curve = [] if saved is None else list(saved.curve)
+    for report in curve if reported is not None else ():
+        if report.epoch > (reported or 0):
+            yield report
+    for epoch in range(len(curve) + 1, config.epochs + 1):
+        with _faults():
+            report = _epoch(run, epoch)
+            curve.append(report)
+            if folder is not None:
+                best = resume.best_epoch(curve, objective, maximize=maximize)
+                resume.save(run, folder, curve, best)
+        if epoch > (reported or 0):
+            yield report
+
+
+def _epoch(run: Run, epoch: int) -> EpochReport:
+    config = run.config
+    began = time.perf_counter()
+    with _own_randomness(run.device, torch_seed(config.seed, epoch)):
+        train_loss = _train(run, epoch)
+    trained = time.perf_counter()
+    run.staged.set_mode(config.unfreeze_depth, training=False)
+    found_NK = probabilities(
+        run.staged,
+        lambda chosen: run.prefix("val", chosen, EVALUATION),
+        len(run.data.val),
+        start=run.frozen,
+        device=run.device,
+    )
+    if not math.isfinite(float(found_NK.sum())):
+        raise Diverged(f"epoch {epoch}: the model's output is not finite")
+    values = metrics(found_NK, run.data.val.labels)
+    parameters = list(run.staged.parameters())
+    return EpochReport(
+        epoch=epoch,
+        metrics=values,
+        train_loss=train_loss,
+        seconds=time.perf_counter() - began,
+        images_per_second=len(run.data.train) / (trained - began),
+        peak_memory_mb=peak_memory_mb(run.device),
+        parameters_trained=sum(p.numel() for p in parameters if p.requires_grad),
+        parameters_total=sum(p.numel() for p in parameters),
+    )
+
+
+def _train(run: Run, epoch: int) -> float:
+    """One pass over the train part; the mean loss over its batches."""
+    config, staged = run.config, run.staged
+    staged.set_mode(config.unfreeze_depth, training=True)
+    images = len(run.data.train)
+    total = torch.zeros((), dtype=torch.float64, device=run.device)
+    features = stream(
+        run.prefix,
+        epoch_order(config.seed, epoch, images),
+        batches(images, config.batch_size),
+        (epoch - 1) % config.views,
+        chunk_size(run.device),
+    )
+    look = 1 if run.device.type == "cpu" else _CHECK_EVERY
+    for number, (chosen, inputs) in enumerate(features):
+        step = (epoch - 1) * run.steps + number
+        set_lr(
+            run.adamw,
+            lr_factor(step, steps=config.epochs * run.steps, warmup=config.warmup),
+        )
+        labels = run.labels[torch.from_numpy(chosen).to(run.device)]
+        with precision(run.device):
+            logits_BK = suffix_logits(staged, inputs, run.frozen)
+        loss = functional.cross_entropy(
+            logits_BK.float(), labels, label_smoothing=config.label_smoothing
+        )
+        total += loss.detach()
+        if (number + 1) % look == 0 or number + 1 == run.steps:
+            _check(float(total), epoch, number)
+        run.adamw.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        run.adamw.step()
+    return float(total) / run.steps
+
+
+def _check(loss: float, epoch: int, number: int) -> None:
+    if not math.isfinite(loss):
+        raise Diverged(f"epoch {epoch}, step {number + 1}: the training loss is not finite")
+
+
+@contextmanager
+def _own_randomness(device: torch.device, seed: int) -> Iterator[None]:
+    devices = [device.index or 0] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    """Memory errors of torch and Python as ours."""
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise OutOfMemory(str(error).splitlines()[0] if str(error) else "out of memory") from error
+    except RuntimeError as error:
+        if "can't allocate memory" in str(error) or "CUDA out of memory" in str(error):
+            raise OutOfMemory(str(error).splitlines()[0]) from error
+        raise

@@ -1,0 +1,133 @@
+"""From decoded images to a model's input: one view of some rows, on the device.
+
+Reads the memory-mapped store row by row; holds no image beyond the batch.
+N images of a part, M images of the store, B batch, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from search.backbones.info import Preprocessing
+from search.data.images import ImageTable, Part
+from search.training import warp
+from search.training.augmentation import draw
+from search.training.draws import keys_of
+
+EVALUATION = -1
+"""The view that evaluation sees: nothing random."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """The images of one part, as rows of a store shared by all parts."""
+
+    images: NDArray[np.uint8]
+    """[M, side, side, 3] RGB, may be memory-mapped; side is 1.25 x image_size."""
+    rows: NDArray[np.int64]
+    """[N] rows of ``images``."""
+    labels: NDArray[np.int64]
+    """[N] class indices."""
+    keys: NDArray[np.uint64]
+    """[N] words of the files' hashes; they determine the views."""
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.shape[1] != self.images.shape[2]:
+            raise ValueError(f"need images [M, side, side, 3], got {self.images.shape}")
+        if not len(self.rows) == len(self.labels) == len(self.keys) > 0:
+            raise ValueError(
+                "need as many rows as labels and keys, at least one, got "
+                f"{len(self.rows)}, {len(self.labels)}, {len(self.keys)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialData:
+    """What a trial learns from and is judged on. The test part is not here."""
+
+    train: Examples
+    val: Examples
+
+    def part(self, part: Part) -> Examples:
+        """``train`` or ``val``.
+
+        Raises:
+            ValueError: For any other part.
+        """
+        if part not in ("train", "val"):
+            raise ValueError(f"a trial has no part {part!r}")
+        return self.train if part == "train" else self.val
+
+
+def examples(table: ImageTable, images: NDArray[np.uint8], part: Part) -> Examples:
+    """One part of a table whose decoded images are ``images``, in table order."""
+    if len(images) != len(table.rows):
+        raise ValueError(f"{len(images)} decoded images for {len(table.rows)} rows")
+    chosen = [number for number, row in enumerate(table.rows) if row.part == part]
+    return Examples(
+        images=images,
+        rows=np.array(chosen, dtype=np.int64),
+        labels=np.array([table.rows[number].label for number in chosen], dtype=np.int64),
+        keys=keys_of([table.rows[number].sha256 for number in chosen]),
+    )
+
+
+def trial_data(table: ImageTable, images: NDArray[np.uint8]) -> TrialData:
+    """The train and val parts of a table; ``images`` as in :func:`examples`."""
+    return TrialData(train=examples(table, images, "train"), val=examples(table, images, "val"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """Everything but the image that determines a view's pixels."""
+
+    image_size: int
+    preprocessing: Preprocessing
+    policy: str
+    augmentation_seed: int
+
+
+def view(
+    data: Examples,
+    chosen: NDArray[np.int64],
+    number: int,
+    geometry: Geometry,
+    device: torch.device,
+) -> Tensor:
+    """One view of some images of a part, normalised.
+
+    Args:
+        data: The part.
+        chosen: [B] indices into the part.
+        number: Of the view, >= 0, or EVALUATION. The policy ``none`` has one
+            view, which is the evaluation's.
+        geometry: Size, policy and seed.
+        device: Where to make it.
+
+    Returns:
+        [B, C, size, size] float32, channels_last.
+    """
+    pixels = torch.from_numpy(data.images[data.rows[chosen]])
+    if device.type == "cuda":
+        pixels = pixels.pin_memory().to(device, non_blocking=True)
+    size = geometry.image_size
+    if number == EVALUATION or geometry.policy == "none":
+        images = warp.evaluated(pixels, image_size=size, preprocessing=geometry.preprocessing)
+    else:
+        draws = draw(
+            geometry.policy,
+            seed=geometry.augmentation_seed,
+            view=number,
+            keys=data.keys[chosen],
+            image_size=size,
+        )
+        images = warp.augmented(pixels, draws, image_size=size)
+    return warp.normalised(images, geometry.preprocessing)

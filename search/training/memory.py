@@ -1,0 +1,40 @@
+"""How much memory a trial took at its peak."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+def restart_peak(device: torch.device) -> None:
+    """Forget earlier peaks, so that a reused process reports each trial's own.
+
+    Where the system cannot forget (anything but Linux), the peak stays that of
+    the process's life.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        try:
+            _CLEAR.write_text("5", encoding="ascii")
+        except OSError:
+            return
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Peak since :func:`restart_peak`, in units of 2**20 bytes: of torch's memory
+    on a GPU, else of the process's resident memory, mapped files included."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        for line in _STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 2**10
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

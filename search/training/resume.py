@@ -1,0 +1,110 @@
+"""A trial's checkpoints as ``fit`` uses them: what is kept, and where to go on.
+
+A file that is damaged or of another trial is never used; the one before it is,
+and that is said. When the best epoch's weights are gone while the trial is not,
+the epochs up to there are trained again: the same numbers come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from search.space.spec import Metric
+from search.training.checkpoint import LASTS, Checkpoint, path_of, put_back, read, write
+from search.training.faults import CheckpointUnusable
+from search.training.optimiser import (
+    optimiser_tensors,
+    restore_optimiser,
+    trained_names,
+    trained_parameters,
+)
+from search.training.report import EpochReport
+from search.training.run import Run
+
+
+def best_epoch(curve: Sequence[EpochReport], objective: Metric, *, maximize: bool) -> int:
+    """The epoch with the best objective; the earliest of equals."""
+    values = [report.metrics[objective] for report in curve]
+    return values.index(max(values) if maximize else min(values)) + 1
+
+
+def save(run: Run, folder: Path, curve: Sequence[EpochReport], best: int) -> None:
+    """Keep the trial as it is after the last epoch of ``curve``.
+
+    The best is written first: a crash between the two repeats the epoch, which
+    writes it again.
+
+    Raises:
+        OSError: If the disk is full or refuses.
+    """
+    depth = run.config.unfreeze_depth
+    state = run.staged.model.state_dict()
+    common = Checkpoint(
+        config=run.config,
+        classes=run.staged.classes,
+        weights_hash=run.weights_hash,
+        data_hash=run.data_hash,
+        epoch=len(curve),
+        step=len(curve) * run.steps,
+        curve=tuple(curve),
+        best_epoch=best,
+        tensors={name: state[name] for name in trained_names(run.staged, depth)},
+        optimiser={},
+    )
+    if best == len(curve):
+        write(folder, "best", common)
+    moments = optimiser_tensors(run.adamw, trained_parameters(run.staged, depth))
+    write(folder, "last", replace(common, optimiser=moments))
+
+
+def find(
+    run: Run, folder: Path, objective: Metric, *, maximize: bool, note: Callable[[str], None]
+) -> Checkpoint | None:
+    """The checkpoint to go on from; None when the trial has to start again."""
+    saved: Checkpoint | None = None
+    for which in LASTS:
+        try:
+            saved = _own(run, read(folder, which))
+            break
+        except CheckpointUnusable as error:
+            if path_of(folder, which).exists():
+                note(f"a checkpoint is not used: {error}")
+    if saved is None:
+        return None
+    wanted = best_epoch(saved.curve, objective, maximize=maximize)
+    try:
+        found = _own(run, read(folder, "best")).epoch
+        if found >= wanted:
+            return saved
+        why = f"epoch {wanted} was the best, the file has epoch {found}"
+    except CheckpointUnusable as error:
+        why = str(error)
+    note(f"the weights of the best epoch are trained again from the start: {why}")
+    return None
+
+
+def restore(run: Run, saved: Checkpoint) -> None:
+    """Put a trial back to where it was when ``saved`` was written."""
+    put_back(run.staged, saved.tensors)
+    parameters = trained_parameters(run.staged, run.config.unfreeze_depth)
+    restore_optimiser(run.adamw, parameters, saved.optimiser)
+
+
+def _own(run: Run, saved: Checkpoint) -> Checkpoint:
+    """``saved`` if it is of this very trial.
+
+    Raises:
+        CheckpointUnusable: Naming what differs.
+    """
+    mine = {
+        "config": run.config,
+        "classes": run.staged.classes,
+        "weights_hash": run.weights_hash,
+        "data_hash": run.data_hash,
+    }
+    differ = [name for name, value in mine.items() if getattr(saved, name) != value]
+    if differ:
+        raise CheckpointUnusable(f"it is of another trial: {', '.join(differ)} differ")
+    return saved
