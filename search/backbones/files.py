@@ -87,6 +87,4 @@ def _refused(path: Path, fact: str) -> SearchError:
 
 
 def _fix(path: Path) -> str:
-    return (
-        f"safetensors.torch.save_file(model.state_dict(), {path.with_suffix(SAFE).name!r})"
-    )
+    return f"safetensors.torch.save_file(model.state_dict(), {path.with_suffix(SAFE).name!r})"

