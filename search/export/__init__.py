@@ -1,1 +1,1 @@
-"""TODO docstring by the owner of this room."""
+"""What leaves a study: the exported model, its card, prediction, and honest test figures."""

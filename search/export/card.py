@@ -1,0 +1,212 @@
+"""The model card of an exported folder, as Markdown. Pure text, torch-free.
+
+Names of classes and studies come from users' folders: everything that is not
+ours goes through ``escape.markdown``. The Python lines are made of catalogue
+names and whole numbers alone, and a test runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE, ModelInfo, decoded_side
+from search.export.escape import markdown
+from search.export.report import Interval, TestResult
+from search.space.spec import METRICS
+
+_WIDEST_CONFUSION = 20
+"""Classes up to which the confusion matrix is printed whole."""
+
+
+def card(info: ModelInfo) -> str:
+    """The text of ``README.md`` for a model.
+
+    Args:
+        info: Everything about the model but its tensors.
+
+    Returns:
+        Markdown that ends in a line break.
+    """
+    architecture = info.architecture
+    sections = [
+        [
+            f"# {markdown(info.study)}: {architecture.backbone}, {len(info.labels)} classes",
+            "",
+            f"An image classifier: {architecture.library}'s `{architecture.library_name}` at "
+            f"{architecture.image_size} x {architecture.image_size} pixels, fine-tuned from "
+            f"{markdown(info.start)} weights. It is trial {info.trial} of the study "
+            f"{markdown(info.study)}, with the weights of epoch {info.epoch}.",
+            "",
+            f"Files: `{WEIGHTS_FILE}` (the tensors, under {architecture.library}'s own names), "
+            f"`{INFO_FILE}` (everything below, for programs), `{CARD_FILE}` (this page).",
+        ],
+        _use(info),
+        _figures(info),
+        _data(info),
+        _table("## Settings", ("setting", "value"), _escaped(info.params)),
+        _licences(info.licences),
+        _table("## Made with", ("package", "version"), _escaped(info.versions)),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def library_lines(info: ModelInfo) -> str:
+    """Python that loads the model without this project, run in the folder."""
+    architecture = info.architecture
+    arguments = ", ".join(f"{name}={value}" for name, value in architecture.arguments.items())
+    function, module = (
+        ("create_model", "timm")
+        if architecture.library == "timm"
+        else ("get_model", "torchvision.models")
+    )
+    imports = [f"from {module} import {function}", "from safetensors.torch import load_file"]
+    return "\n".join(
+        [
+            *sorted(imports),
+            "",
+            f'model = {function}("{architecture.library_name}", {arguments})',
+            f'model.load_state_dict(load_file("{WEIGHTS_FILE}"))',
+            "model.eval()",
+        ]
+    )
+
+
+def _use(info: ModelInfo) -> list[str]:
+    side, size = decoded_side(info.architecture.image_size), info.architecture.image_size
+    preprocessing = info.preprocessing
+    return [
+        "## How to use it",
+        "",
+        "With this project installed, `search predict` needs this folder and nothing else:",
+        "",
+        "```sh",
+        "search predict . photo.jpg folder-of-images/",
+        "```",
+        "",
+        f"Without it, in plain {info.architecture.library}, run in this folder:",
+        "",
+        "```python",
+        library_lines(info),
+        "```",
+        "",
+        f"The model takes float32 RGB images [B, 3, {size}, {size}] and gives logits "
+        f"[B, {len(info.labels)}] in the order of `labels` in `{INFO_FILE}`. An image is prepared "
+        "in these steps:",
+        "",
+        "1. turned as its EXIF orientation says, RGB, transparency on white;",
+        f"2. short side resized to {side} ({preprocessing.interpolation}, Pillow), centre crop of "
+        f"{side} x {side};",
+        f"3. centre crop of {preprocessing.crop_ratio:.6g} of that side, resized to "
+        f"{size} x {size} ({preprocessing.interpolation}, antialiased);",
+        f"4. to 0..1, minus mean {_numbers(preprocessing.mean)}, divided by std "
+        f"{_numbers(preprocessing.std)}.",
+    ]
+
+
+def _figures(info: ModelInfo) -> list[str]:
+    count = info.images.get("val", 0)
+    if info.test is None:
+        rows = [(name, _figure(info.validation.get(name)), "not measured") for name in METRICS]
+        test = "test"
+    else:
+        rows = [
+            (
+                name,
+                _figure(info.validation.get(name)),
+                f"{_figure(info.test.metrics[name])} {_bounds(info.test.intervals[name])}",
+            )
+            for name in METRICS
+        ]
+        test = f"test, n = {info.test.n}, 95 % interval"
+    lines = _table("## How good it is", ("metric", f"validation, n = {count}", test), rows)
+    if info.test is None:
+        return [
+            *lines,
+            "",
+            f"The study chose by validation {info.objective}, and a figure that a model was chosen "
+            "by flatters it. The test set has not been opened for this trial.",
+        ]
+    return [
+        *lines,
+        "",
+        f"The trial was chosen by validation {info.objective}; the test images took no part in any "
+        "choice. The interval is a bootstrap over test images within each class.",
+        "",
+        *_classes(info.test),
+    ]
+
+
+def _classes(test: TestResult) -> list[str]:
+    lines = _table(
+        "### By class, on test",
+        ("class", "precision", "recall", "F1", "images"),
+        [
+            (
+                markdown(each.name),
+                *(_figure(value) for value in (each.precision, each.recall, each.f1)),
+                str(each.support),
+            )
+            for each in test.classes
+        ],
+    )
+    if len(test.classes) > _WIDEST_CONFUSION:
+        return lines
+    names = [markdown(each.name) for each in test.classes]
+    return [
+        *lines,
+        "",
+        *_table(
+            "### Confusion matrix, on test",
+            ("true class", *(f"called {name}" for name in names)),
+            [
+                (name, *(str(cell) for cell in row))
+                for name, row in zip(names, test.confusion, strict=True)
+            ],
+        ),
+    ]
+
+
+def _data(info: ModelInfo) -> list[str]:
+    parts = _table(
+        "## Data", ("part", "images"), [(part, str(n)) for part, n in info.images.items()]
+    )
+    return [
+        *parts,
+        "",
+        f"{len(info.labels)} classes: " + ", ".join(markdown(name) for name in info.labels[:50])
+        + (f" and {len(info.labels) - 50} more" if len(info.labels) > 50 else "") + ".",
+        f"Fingerprint of images, labels and split: `{markdown(info.fingerprint)}`.",
+    ]
+
+
+def _licences(licences: Sequence[str]) -> list[str]:
+    if not licences:
+        return []
+    return ["## Licences", "", *(f"- {markdown(each)}" for each in licences)]
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """A Markdown table under a title; the cells are Markdown already."""
+    return [
+        title,
+        "",
+        "| " + " | ".join(heads) + " |",
+        "| " + " | ".join("---" for _ in heads) + " |",
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def _escaped(values: Mapping[str, object]) -> list[tuple[str, str]]:
+    return [(markdown(name), markdown(str(value))) for name, value in values.items()]
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _bounds(interval: Interval) -> str:
+    return f"[{_figure(interval.low)}, {_figure(interval.high)}]"
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -1,0 +1,238 @@
+"""An exported folder as something that labels images.
+
+Needs that folder and nothing else of a study. Images go through the same
+decoding, geometry and chunks as the trial's own validation, so that the figures
+recorded with the model are met exactly on the same kind of device. Nothing in
+the folder can run code; whatever is wrong with it is a SearchError.
+N images, K classes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.backbones.catalogue import CATALOGUE
+from search.data.folder import SUFFIXES
+from search.export.contents import (
+    INFO_FILE,
+    WEIGHTS_FILE,
+    ModelInfo,
+    damaged,
+    decoded_side,
+    read_info,
+)
+from search.export.pixels import squares
+from search.problems import Exit, Problem, SearchError, fail
+
+if TYPE_CHECKING:
+    from search.backbones.stages import Staged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What the model says about one image."""
+
+    path: Path
+    """As it was named, or the folder that was named with the rest behind it."""
+    label: str
+    """The likeliest class; empty where there is an error."""
+    probability: float
+    """Of that class; 0 where there is an error."""
+    probabilities: tuple[float, ...]
+    """Of all classes in the order of the labels; empty where there is an error."""
+    error: str = ""
+    """Why the image could not be read; empty when it was."""
+
+
+class Predictor:
+    """A model out of an exported folder. Made by :meth:`open`."""
+
+    def __init__(self, folder: Path, info: ModelInfo, staged: Staged, device: str) -> None:
+        self.folder = folder
+        self.info = info
+        self.device = device
+        self._staged = staged
+
+    @classmethod
+    def open(cls, folder: Path, *, device: str = "auto") -> Predictor:
+        """Load the model of an exported folder.
+
+        Args:
+            folder: As ``search export`` wrote it.
+            device: ``cpu``, ``cuda``, or ``auto``: a GPU where there is one.
+
+        Raises:
+            SearchError: If the folder is missing, is no export, is damaged or
+                of a newer format (exit 2), or its library is not installed (69).
+        """
+        if not folder.is_dir():
+            raise fail(
+                f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}",
+                fix="name the folder that search export wrote",
+            )
+        info, sha256 = read_info(folder / INFO_FILE)
+        _check_architecture(folder / INFO_FILE, info)
+        import torch
+
+        chosen = device
+        if device == "auto":
+            chosen = "cuda" if torch.cuda.is_available() else "cpu"
+        staged = _load(folder / WEIGHTS_FILE, info, sha256)
+        staged.to(torch.device(chosen), memory_format=torch.channels_last)
+        return cls(folder, info, staged, chosen)
+
+    def predict(
+        self, paths: Sequence[Path], *, progress: Callable[[int, int], None] | None = None
+    ) -> list[Prediction]:
+        """Label images; folders are searched for images, also below.
+
+        Args:
+            paths: Images and folders.
+            progress: Called with how many images are decoded, of how many.
+
+        Returns:
+            One entry an image, in the order of ``paths`` and by name within a
+            folder. An image that cannot be read has an ``error``.
+
+        Raises:
+            SearchError: If a path does not exist or a folder holds no image;
+                then nothing is predicted.
+        """
+        files = expand(paths)
+        probabilities_NK, errors = self.probabilities(files, progress=progress)
+        labels = self.info.labels
+        return [
+            Prediction(path=path, label="", probability=0.0, probabilities=(), error=errors[row])
+            if row in errors
+            else Prediction(
+                path=path,
+                label=labels[int(probabilities_NK[row].argmax())],
+                probability=float(probabilities_NK[row].max()),
+                probabilities=tuple(float(value) for value in probabilities_NK[row]),
+            )
+            for row, path in enumerate(files)
+        ]
+
+    def probabilities(
+        self, files: Sequence[Path], *, progress: Callable[[int, int], None] | None = None
+    ) -> tuple[NDArray[np.float32], dict[int, str]]:
+        """Probabilities [N, K] of image files, and reasons by row of those that
+        could not be read (their probabilities are NaN)."""
+        from search.training.predict import predict_probabilities
+
+        image_size, preprocessing = self.info.architecture.image_size, self.info.preprocessing
+        result = np.full((len(files), len(self.info.labels)), np.nan, dtype=np.float32)
+        errors: dict[int, str] = {}
+        for some in squares(
+            files,
+            side=decoded_side(image_size),
+            interpolation=preprocessing.interpolation,
+            progress=lambda done: None if progress is None else progress(done, len(files)),
+        ):
+            errors.update(some.errors)
+            result[list(some.rows)] = predict_probabilities(
+                self._staged,
+                some.images,
+                preprocessing=preprocessing,
+                image_size=image_size,
+                device=self.device,
+            )
+        return result, errors
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """The image files that paths name: files as they are, folders searched.
+
+    In folders, files are told by their endings; hidden files and folders, and
+    folders behind links, are passed over.
+
+    Raises:
+        SearchError: With all paths that do not exist or hold no image.
+    """
+    files: list[Path] = []
+    problems = []
+    for path in paths:
+        found = _inside(path) if path.is_dir() else [path]
+        if not os.path.lexists(path):
+            problems.append(Problem(fact=f"{path}: no such file or folder"))
+        elif not found:
+            endings = ", ".join(sorted(SUFFIXES))
+            problems.append(
+                Problem(fact=f"{path}: no image in it", fix=f"files that end in {endings}")
+            )
+        files += found
+    if problems:
+        raise SearchError(problems)
+    return files
+
+
+def exit_status(predictions: Sequence[Prediction]) -> Exit:
+    """DATA where an image could not be read, else DONE."""
+    return Exit.DATA if any(each.error for each in predictions) else Exit.DONE
+
+
+def _inside(folder: Path) -> list[Path]:
+    found = []
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(root, name)
+            for name in names
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES
+        ]
+    return sorted(found)
+
+
+def _check_architecture(path: Path, info: ModelInfo) -> None:
+    """Refuse what this version cannot build, before anything is allocated."""
+    architecture = info.architecture
+    known = CATALOGUE.get(architecture.backbone)
+    if known is None:
+        raise fail(
+            f"{path}: backbone {architecture.backbone!r} is not in this version's catalogue",
+            fix="pip install --upgrade finetune-search",
+        )
+    if (known.library, known.library_name) != (architecture.library, architecture.library_name):
+        raise damaged(path, f"{architecture.backbone} is not {architecture.library_name}")
+    if not known.size.accepts(architecture.image_size):
+        raise damaged(path, f"{known.name} does not take image_size {architecture.image_size}")
+    if known.library == "timm":
+        from importlib.util import find_spec
+
+        if find_spec("timm") is None:
+            raise fail(
+                f"{path}: {known.name} needs timm, which is not installed",
+                fix="pip install timm",
+                status=Exit.MISSING,
+            )
+
+
+def _load(path: Path, info: ModelInfo, sha256: str) -> Staged:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from search.backbones.stages import constructor_arguments, restore
+    from search.export.model_folder import file_sha256
+
+    architecture = info.architecture
+    size, classes = architecture.image_size, len(info.labels)
+    wanted = constructor_arguments(architecture.backbone, classes=classes, image_size=size)
+    if dict(architecture.arguments) != wanted:
+        raise damaged(path.parent / INFO_FILE, f"the architecture's arguments are not {wanted}")
+    if not path.is_file():
+        raise damaged(path, "no such file")
+    if file_sha256(path) != sha256:
+        raise damaged(path, f"its sha256 is not the one in {INFO_FILE}")
+    try:
+        return restore(
+            architecture.backbone, classes=classes, image_size=size, state=load_file(path)
+        )
+    except (SafetensorError, ValueError) as error:
+        raise damaged(path, str(error)) from error

@@ -1,0 +1,190 @@
+"""The linear probe: scikit-learn's logistic regression on frozen features.
+
+The cheapest honest baseline: the same backbone at the same image size, nothing
+fine-tuned. Images go through the evaluation geometry and the frozen body once,
+in fixed chunks; features are standardised by the train part; the strength of
+the regularisation is chosen on the validation part by the study's objective;
+only train images are fitted. On a CPU the same inputs give the same result.
+N images, F features, K classes, C inverse strength.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.backbones.info import Preprocessing
+from search.data.images import ImageTable, Part
+from search.space.spec import Metric
+from search.training.metrics import metrics
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STRENGTHS = tuple(float(each) for each in np.logspace(-5, 2, 8))
+"""C, strongest regularisation first; the first of equals is taken."""
+MOST = 20_000
+"""Images of train and of val that are used at most, drawn with the seed: beyond
+that a regression costs more than a fine-tuning epoch and gains little."""
+_ITERATIONS = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeJob:
+    """What the probe needs."""
+
+    backbone: str
+    image_size: int
+    """Pixels."""
+    state: Mapping[str, Tensor] | None
+    """The body's pretrained tensors; None is a random body."""
+    preprocessing: Preprocessing
+    table: ImageTable
+    images: NDArray[np.uint8]
+    """[rows, side, side, 3] decoded squares in the table's order."""
+    objective: Metric
+    seed: int
+    """Of a random body, and of the draw where there are too many images."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """The fitted probe on the test part."""
+
+    probabilities_NK: NDArray[np.float32]
+    """Of the test images, in the table's order."""
+    strength: float
+    """The chosen C."""
+    value: float
+    """The objective on the validation part."""
+    train_images: int
+    """Images that it was fitted on."""
+
+
+def linear_probe(
+    job: ProbeJob, *, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> Probe:
+    """Fit the probe on train, choose C on val, and label test.
+
+    Args:
+        job: Backbone, images and objective.
+        progress: Called with how many images are through the backbone, of how many.
+    """
+    parts: dict[Part, NDArray[np.int64]] = {
+        "train": _rows(job, "train", MOST),
+        "val": _rows(job, "val", MOST),
+        "test": _rows(job, "test", None),
+    }
+    rows = np.concatenate(list(parts.values()))
+    features_NF = _features(job, rows, progress)
+    ends = np.cumsum([len(chosen) for chosen in parts.values()])
+    train_NF, val_NF, test_NF = np.split(features_NF, ends[:-1])
+    mean_F, std_F = train_NF.mean(axis=0), train_NF.std(axis=0)
+    std_F[std_F < 1e-6] = 1.0
+    labels = np.array([row.label for row in job.table.rows], dtype=np.int64)
+    best = _fitted(
+        job,
+        (train_NF - mean_F) / std_F,
+        labels[parts["train"]],
+        (val_NF - mean_F) / std_F,
+        labels[parts["val"]],
+    )
+    return Probe(
+        probabilities_NK=_probabilities(
+            best.model, (test_NF - mean_F) / std_F, len(job.table.classes)
+        ),
+        strength=best.strength,
+        value=best.value,
+        train_images=len(parts["train"]),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fitted:
+    model: Any
+    strength: float
+    value: float
+
+
+def _fitted(
+    job: ProbeJob,
+    train_NF: NDArray[np.float32],
+    train_N: NDArray[np.int64],
+    val_NF: NDArray[np.float32],
+    val_N: NDArray[np.int64],
+) -> _Fitted:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    sign = -1.0 if job.objective == "loss" else 1.0
+    best: _Fitted | None = None
+    for strength in STRENGTHS:
+        model = LogisticRegression(C=strength, max_iter=_ITERATIONS)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(train_NF, train_N)
+        found_NK = _probabilities(model, val_NF, len(job.table.classes))
+        value = metrics(found_NK, val_N)[job.objective]
+        if best is None or sign * value > sign * best.value:
+            best = _Fitted(model=model, strength=strength, value=value)
+    assert best is not None
+    return best
+
+
+def _probabilities(
+    model: Any, features_NF: NDArray[np.float32], classes: int
+) -> NDArray[np.float32]:
+    """[N, K]; 0 for a class that the fitted images lack."""
+    full_NK = np.zeros((len(features_NF), classes), dtype=np.float32)
+    full_NK[:, model.classes_] = model.predict_proba(features_NF)
+    return full_NK
+
+
+def _rows(job: ProbeJob, part: Part, most: int | None) -> NDArray[np.int64]:
+    """Rows of the table in a part; a draw of them where there are more than ``most``."""
+    rows = np.array(
+        [number for number, row in enumerate(job.table.rows) if row.part == part], dtype=np.int64
+    )
+    if most is None or len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(job.seed).choice(rows, most, replace=False))
+
+
+def _features(
+    job: ProbeJob, rows: NDArray[np.int64], progress: Callable[[int, int], None]
+) -> NDArray[np.float32]:
+    """Pooled features [N, F] of rows of the table, as the frozen body puts them out."""
+    import torch
+
+    from search.backbones.stages import BLOCKS, build
+    from search.training import warp
+    from search.training.prefix import chunk_size, padded, run_frozen
+
+    device = torch.device(job.device)
+    staged = build(
+        job.backbone,
+        classes=len(job.table.classes),
+        image_size=job.image_size,
+        dropout=0.0,
+        state=job.state,
+        seed=job.seed,
+    ).to(device, memory_format=torch.channels_last)
+    staged.set_mode(0, training=False)
+    features_NF = np.empty((len(rows), staged.features), dtype=np.float32)
+    size = chunk_size(device)
+    for start in range(0, len(rows), size):
+        chosen = rows[start : start + size]
+        pixels = torch.from_numpy(job.images[padded(chosen, size)]).to(device)
+        images = warp.evaluated(
+            pixels, image_size=job.image_size, preprocessing=job.preprocessing
+        )
+        found = run_frozen(staged, warp.normalised(images, job.preprocessing), len(BLOCKS))
+        features_NF[start : start + len(chosen)] = found[: len(chosen)].float().cpu().numpy()
+        progress(start + len(chosen), len(rows))
+    return features_NF

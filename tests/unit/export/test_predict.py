@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from search.data.images import ImageTable
+from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE
+from search.export.evaluate import evaluate
+from search.export.predict import Predictor, exit_status, expand
+from search.export.trial import Candidate
+from search.problems import Exit, SearchError
+from search.training.checkpoint import load_trained
+from search.training.metrics import metrics
+
+
+def test_predict_meets_the_validation_metrics_that_training_recorded_exactly(
+    folder: Path, candidate: Candidate, table: ImageTable
+) -> None:
+    found, labels = evaluate(Predictor.open(folder, device="cpu"), table, "val")
+    recorded = load_trained(candidate.checkpoints).metrics
+    assert metrics(found, labels) == dict(recorded)
+    assert len(labels) == 9
+
+
+def test_needs_the_folder_and_nothing_else(
+    folder: Path, table: ImageTable, tmp_path: Path
+) -> None:
+    moved = tmp_path / "elsewhere" / "model"
+    shutil.copytree(folder, moved)
+    files = [table.absolute(row) for row in table.rows]
+    here = Predictor.open(folder, device="cpu").predict(files)
+    there = Predictor.open(moved, device="cpu").predict(files)
+    assert here == there
+    assert sorted(path.name for path in moved.iterdir()) == sorted(FILES)
+
+
+def test_an_image_is_labelled_the_same_alone_among_others_and_in_any_order(
+    folder: Path, table: ImageTable
+) -> None:
+    predictor = Predictor.open(folder, device="cpu")
+    files = [table.absolute(row) for row in table.rows]
+    together, _ = predictor.probabilities(files)
+    order = np.random.default_rng(0).permutation(len(files))
+    shuffled, _ = predictor.probabilities([files[row] for row in order])
+    alone = np.concatenate([predictor.probabilities([file])[0] for file in files[:5]])
+    assert np.array_equal(shuffled, together[order])
+    assert np.array_equal(alone, together[:5])
+
+
+def test_the_number_of_threads_changes_no_label(folder: Path, table: ImageTable) -> None:
+    files = [table.absolute(row) for row in table.rows]
+    one, _ = Predictor.open(folder, device="cpu").probabilities(files)
+    torch.set_num_threads(2)
+    two, _ = Predictor.open(folder, device="cpu").probabilities(files)
+    assert np.array_equal(one.argmax(axis=1), two.argmax(axis=1))
+    np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_a_bad_image_is_an_entry_of_its_own_and_the_others_are_labelled(
+    folder: Path, table: ImageTable, tmp_path: Path
+) -> None:
+    mixed = tmp_path / "mixed"
+    (mixed / "deep").mkdir(parents=True)
+    good = table.absolute(table.rows[0])
+    shutil.copy(good, mixed / "b.png")
+    shutil.copy(good, mixed / "deep" / "d.PNG")
+    (mixed / "a.jpg").write_bytes(b"not an image")
+    (mixed / "notes.txt").write_text("passed over")
+    (mixed / ".hidden.png").write_bytes(b"passed over")
+    seen: list[tuple[int, int]] = []
+    found = Predictor.open(folder, device="cpu").predict(
+        [mixed], progress=lambda done, total: seen.append((done, total))
+    )
+    assert [each.path for each in found] == [
+        mixed / "a.jpg", mixed / "b.png", mixed / "deep" / "d.PNG",
+    ]
+    assert found[0].error.startswith("is none of JPEG")
+    assert found[0].label == ""
+    assert found[1].label in table.classes
+    assert found[1].probability == max(found[1].probabilities)
+    assert sum(found[1].probabilities) == pytest.approx(1, abs=1e-6)
+    assert seen[-1] == (3, 3)
+    assert exit_status(found) is Exit.DATA
+    assert exit_status(found[1:]) is Exit.DONE
+
+
+def test_paths_that_do_not_exist_or_hold_no_image_are_all_named(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(SearchError) as caught:
+        expand([tmp_path / "none.png", empty])
+    assert [problem.fact for problem in caught.value.problems] == [
+        f"{tmp_path / 'none.png'}: no such file or folder",
+        f"{empty}: no image in it",
+    ]
+
+
+def _spoil(folder: Path, change: dict[str, object]) -> None:
+    document = json.loads((folder / INFO_FILE).read_text())
+    (folder / INFO_FILE).write_text(json.dumps(document | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        pytest.param({"version": 99}, "format version 99", id="newer"),
+        pytest.param({"version": "1"}, "no format version '1'", id="version_as_text"),
+        pytest.param({"format": "other"}, "not the model.json", id="foreign"),
+        pytest.param({"labels": ["a", "b"]}, "2 labels do not fit", id="too_few_labels"),
+        pytest.param({"labels": ["a", "a", "b"]}, "distinct", id="same_labels"),
+        pytest.param({"labels": [1, 2, 3]}, "labels must be a list", id="numbers_as_labels"),
+        pytest.param({"architecture": []}, "architecture must be an object", id="no_object"),
+        pytest.param({"trial": -1}, "trial must be", id="negative_trial"),
+        pytest.param({"objective": "beauty"}, "no metric 'beauty'", id="objective"),
+        pytest.param({"weights": {"sha256": "0" * 64}}, "its sha256 is not", id="hash"),
+        pytest.param({"preprocessing": {}}, "interpolation", id="empty_preprocessing"),
+    ],
+)
+def test_a_model_json_that_does_not_hold_is_refused(
+    folder: Path, change: dict[str, object], fact: str
+) -> None:
+    _spoil(folder, change)
+    with pytest.raises(SearchError, match=fact) as caught:
+        Predictor.open(folder)
+    assert caught.value.status is Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        pytest.param({"backbone": "no_such"}, "not in this version's catalogue", id="unknown"),
+        pytest.param({"library_name": "resnet50"}, "resnet18 is not resnet50", id="other_name"),
+        pytest.param({"library": "os"}, "no library 'os'", id="other_library"),
+        pytest.param({"arguments": {"num_classes": 3, "width": 9}}, "arguments are not", id="args"),
+        pytest.param({"image_size": 8}, "decoded_side does not fit", id="size"),
+    ],
+)
+def test_an_architecture_that_is_not_the_catalogues_is_refused(
+    folder: Path, change: dict[str, object], fact: str
+) -> None:
+    document = json.loads((folder / INFO_FILE).read_text())
+    _spoil(folder, {"architecture": document["architecture"] | change})
+    with pytest.raises(SearchError, match=fact):
+        Predictor.open(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\ud800", "[" * 5000, '{"a": NaN}'])
+def test_a_model_json_that_is_no_json_object_of_ours_is_refused(folder: Path, text: str) -> None:
+    (folder / INFO_FILE).write_bytes(text.encode("utf-8", "surrogatepass"))
+    with pytest.raises(SearchError, match=r"model\.json"):
+        Predictor.open(folder)
+
+
+@pytest.mark.parametrize("kind", ["truncated", "flipped", "pickle", "gone"])
+def test_damaged_weights_are_refused(folder: Path, kind: str) -> None:
+    path = folder / WEIGHTS_FILE
+    content = path.read_bytes()
+    path.unlink()
+    if kind == "pickle":
+        torch.save({"fc.weight": torch.zeros(1)}, path)
+    elif kind == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "flipped":
+        path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    with pytest.raises(SearchError, match=r"model\.safetensors: damaged"):
+        Predictor.open(folder)
+
+
+def test_weights_of_another_model_are_refused_even_with_the_right_hash(folder: Path) -> None:
+    from safetensors.torch import save_file
+    from search.export.model_folder import file_sha256
+
+    (folder / WEIGHTS_FILE).unlink()
+    save_file({"fc.weight": torch.zeros(3, 4)}, folder / WEIGHTS_FILE)
+    _spoil(folder, {"weights": {"sha256": file_sha256(folder / WEIGHTS_FILE)}})
+    with pytest.raises(SearchError, match=r"model\.safetensors: damaged"):
+        Predictor.open(folder)
+
+
+@pytest.mark.parametrize("kind", ["missing", "file", "empty"])
+def test_what_is_no_export_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "model"
+    if kind == "file":
+        path.write_text("x")
+    elif kind == "empty":
+        path.mkdir()
+    with pytest.raises(SearchError, match=str(path)) as caught:
+        Predictor.open(path)
+    assert caught.value.status is Exit.USAGE
