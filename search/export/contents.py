@@ -152,7 +152,7 @@ def read_info(path: Path) -> tuple[ModelInfo, str]:
         )
     try:
         return _info(document), _text(_of(document, "weights"), "sha256")
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise damaged(path, str(error.args[0] if error.args else error)) from None
 
 

@@ -1,23 +1,28 @@
 """Writes an exported model's folder: whole, or not at all.
 
 ``model.safetensors``, ``model.json`` and ``README.md`` are written and synced
-in a temporary sibling, which then takes the folder's name. An earlier export
+in a hidden folder beside it, and then renamed into place. An earlier export
 there is replaced; anything else that is there is left alone and refused.
 """
 
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from search.export.card import card
 from search.export.contents import (
@@ -62,22 +67,37 @@ def write_folder(destination: Path, contents: ModelContents) -> Path:
             written (exit 74 where the disk is full). Nothing is left behind.
     """
     target = check_destination(destination)
-    beside = target.parent
-    mark = f"{os.getpid()}-{secrets.token_hex(4)}"
-    fresh, aside = beside / f".{target.name}.new-{mark}", beside / f".{target.name}.old-{mark}"
     try:
-        beside.mkdir(parents=True, exist_ok=True)
-        fresh.mkdir(mode=0o755)
-        _fill(fresh, contents)
-        _sync(fresh)
-        _swap(fresh, target, aside)
-        _sync(beside)
+        with scratch(target) as room:
+            fresh = room / "new"
+            fresh.mkdir(mode=0o755)
+            _fill(fresh, contents)
+            _sync(fresh)
+            _swap(fresh, target, room / "old")
+            _sync(target.parent)
     except OSError as error:
         raise _unwritable(target, error) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    shutil.rmtree(aside, ignore_errors=True)
     return target
+
+
+@contextmanager
+def scratch(target: Path) -> Iterator[Path]:
+    """A hidden folder beside ``target``, gone afterwards; parents are made.
+
+    What processes of this machine that were killed left there goes as well.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{target.name}.{socket.gethostname()}-"
+    for left in target.parent.glob(f"{glob.escape(prefix)}*"):
+        pid = left.name.removeprefix(prefix).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+    room = target.parent / f"{prefix}{os.getpid()}-{secrets.token_hex(4)}"
+    room.mkdir(mode=0o755)
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def check_destination(destination: Path) -> Path:

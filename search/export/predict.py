@@ -30,6 +30,7 @@ from search.export.contents import (
 )
 from search.export.pixels import squares
 from search.problems import Exit, Problem, SearchError, fail
+from search.training.config import SETTINGS
 
 if TYPE_CHECKING:
     from search.backbones.stages import Staged
@@ -201,8 +202,10 @@ def _check_architecture(path: Path, info: ModelInfo) -> None:
         )
     if (known.library, known.library_name) != (architecture.library, architecture.library_name):
         raise damaged(path, f"{architecture.backbone} is not {architecture.library_name}")
-    if not known.size.accepts(architecture.image_size):
-        raise damaged(path, f"{known.name} does not take image_size {architecture.image_size}")
+    largest = SETTINGS["image_size"].high or 0
+    size = architecture.image_size
+    if size > largest or not known.size.accepts(size):
+        raise damaged(path, f"{known.name} does not take image_size {size}")
     if known.library == "timm":
         from importlib.util import find_spec
 

@@ -41,8 +41,8 @@ def _write_images(root: Path) -> ImageTable:
                 path = f"{name}/{part}-{number}.{ending}"
                 (root / name).mkdir(parents=True, exist_ok=True)
                 width, height = rng.integers(30, 90, size=2)
-                pixels = rng.integers(0, 256, size=(height, width, 3)).astype(np.float64)
-                pixels[:, :, 2 - label] += 60
+                pixels = rng.integers(0, 160, size=(height, width, 3))
+                pixels[:, :, 2 - label] += 80
                 image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
                 image.save(root / path)
                 digest = hashlib.sha256((root / path).read_bytes()).hexdigest()

@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -145,44 +146,61 @@ from pathlib import Path
 from search.export import model_folder
 from search.export.contents import read_info
 
-nth = int(sys.argv[2])
-calls = 0
+info, _ = read_info(Path(sys.argv[1]) / "model.json")
+model = model_folder.ModelContents(info=info, state={"a": torch.zeros(2)})
+left = 0
 
 def killed(call):
     def run(*arguments, **named):
-        global calls
-        calls += 1
-        if calls == nth:
+        global left
+        left -= 1
+        if left < 0:
             os._exit(9)
         return call(*arguments, **named)
     return run
 
 model_folder._sync = killed(model_folder._sync)
 Path.rename = killed(Path.rename)
-info, _ = read_info(Path(sys.argv[1]) / "model.json")
-model_folder.write_folder(
-    Path(sys.argv[3]), model_folder.ModelContents(info=info, state={"a": torch.zeros(2)})
-)
+for calls in range(10):
+    for earlier in ("none", "some"):
+        child = os.fork()
+        if not child:
+            target = Path(sys.argv[2], f"{earlier}-{calls}", "export")
+            if earlier == "some":
+                left = 1000
+                model_folder.write_folder(target, model)
+            left = calls
+            model_folder.write_folder(target, model)
+            os._exit(0)
+        print(earlier, calls, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
 
 
 @pytest.mark.slow
 def test_a_process_killed_at_any_step_leaves_a_whole_folder_or_none(
-    exported: Path, tmp_path: Path
+    exported: Path, model: ModelContents, tmp_path: Path
 ) -> None:
-    died = 0
-    for nth in range(1, 9):
-        target = tmp_path / str(nth) / "export"
-        done = subprocess.run(
-            [sys.executable, "-c", _KILLED, str(exported), str(nth), str(target)], check=False
-        )
-        died += done.returncode == 9
-        assert done.returncode in (0, 9)
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(exported), str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    died = Counter()
+    for line in done.stdout.splitlines():
+        earlier, calls, status = line.split()
+        died[earlier] += status == "9"
+        assert status in ("0", "9")
+        target = tmp_path / f"{earlier}-{calls}" / "export"
         if target.exists():
             _, sha256 = read_info(target / INFO_FILE)
             assert file_sha256(target / WEIGHTS_FILE) == sha256
             assert sorted(os.listdir(target)) == sorted(FILES)
-    assert died == 6  # three files and the new folder synced, one rename, the parent synced
+        write_folder(target, model)  # the next one clears away what was left
+        assert os.listdir(target.parent) == ["export"]
+    # Three files and the new folder synced, renamed, the parent synced; and one
+    # more rename where an earlier export is moved aside.
+    assert died == {"none": 6, "some": 7}
 
 
 def test_a_trial_whose_weights_are_gone_is_named(

@@ -1,0 +1,239 @@
+"""The end of a search: the winner exported, measured on test, and compared.
+
+The test set is opened here and nowhere else: once for the winner and once for
+the default settings, each through the exported model's own predict, and once
+for the linear probe. Every opening is told before it happens, so that the study
+can count it whatever follows. Nothing is chosen by what is seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.backbones.availability import Located, locate
+from search.data.store import ensure_decoded
+from search.export.contents import decoded_side
+from search.export.evaluate import evaluate
+from search.export.model_folder import ModelContents, check_destination, scratch, write_folder
+from search.export.predict import Predictor
+from search.export.probe import ProbeJob, linear_probe
+from search.export.report import RESAMPLES, TestResult, compare, measure
+from search.export.results import Baseline, BaselineName, FinalResults
+from search.export.trial import Candidate, Origin, contents, has_weights
+from search.problems import SearchError
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""Called with (what is being done, how many are done, how many there are)."""
+Probabilities: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishJob:
+    """Everything that the end of a search needs. Plain, so that it can travel."""
+
+    origin: Origin
+    winner: Candidate
+    default: Candidate | None
+    """The trial at default settings; None when the search has none."""
+    destination: Path
+    """Folder of the winner's export."""
+    seed: int = 0
+    """Of the bootstrap."""
+    resamples: int = RESAMPLES
+    device: str = "auto"
+    """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
+    opened: Mapping[str, int] = field(default_factory=dict)
+    """How often the test set was opened before, by what for."""
+
+
+def finish(
+    job: FinishJob,
+    *,
+    progress: Progress = lambda _what, _done, _total: None,
+    opening: Callable[[str], None] = lambda _what: None,
+) -> FinalResults:
+    """Export the winner, open the test set, compare.
+
+    Args:
+        job: The winner, the baselines' inputs, and where to export to.
+        progress: Of decoding and features.
+        opening: Called with ``winner``, ``default`` or ``linear_probe`` before
+            the test set is opened for it.
+
+    Returns:
+        What the study keeps and the screen shows.
+
+    Raises:
+        SearchError: If the destination holds something else (2), the winner's
+            weights are gone (2), a test image can no longer be read (3), or
+            there is no room (74).
+    """
+    began = time.monotonic()
+    origin, table = job.origin, job.origin.table
+    target = check_destination(job.destination)
+    opened = Counter(job.opened)
+
+    def count(what: str) -> None:
+        opening(what)
+        opened[what] += 1
+
+    model = contents(origin, job.winner)
+    with _exported(model, target, job.device) as predictor:
+        count("winner")
+        found_NK, labels_N = evaluate(
+            predictor, table, "test", progress=_named(progress, "test, best trial")
+        )
+    winner = _Measured(
+        probabilities_NK=found_NK, labels_N=labels_N, test=_measure(job, found_NK, labels_N)
+    )
+    folder = write_folder(target, model.measured(winner.test, on=predictor.device))
+    baselines = (
+        _default(job, winner, progress, count, target),
+        _linear_probe(job, predictor, winner, progress, count),
+    )
+    return FinalResults(
+        study=origin.study,
+        objective=origin.objective,
+        trial=job.winner.number,
+        epoch=model.info.epoch,
+        value=model.info.validation[origin.objective],
+        params=dict(job.winner.params),
+        test=winner.test,
+        default_trial=None if job.default is None else job.default.number,
+        baselines=baselines,
+        opened=dict(opened),
+        folder=str(folder),
+        seconds=time.monotonic() - began,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """The winner on the test set."""
+
+    probabilities_NK: Probabilities
+    labels_N: NDArray[np.int64]
+    test: TestResult
+
+
+@contextmanager
+def _exported(model: ModelContents, target: Path, device: str) -> Iterator[Predictor]:
+    """A model through its own export, in a folder that is gone afterwards."""
+    with scratch(target) as room:
+        yield Predictor.open(write_folder(room / "model", model), device=device)
+
+
+def _default(
+    job: FinishJob,
+    winner: _Measured,
+    progress: Progress,
+    count: Callable[[str], None],
+    target: Path,
+) -> Baseline:
+    """The trial at default settings, through its own export."""
+    default, origin = job.default, job.origin
+    if default is None:
+        return _missing("default", "the search has no trial at default settings")
+    who = f"trial {default.number}, at default settings"
+    if default.number == job.winner.number:
+        what = f"{who}, is the best trial itself"
+        return Baseline(name="default", what=what, test=winner.test, comparison=None)
+    if not has_weights(default.checkpoints):
+        return _missing("default", f"{who}, left no weights")
+    try:
+        model = contents(origin, default)
+    except SearchError as error:
+        return _missing("default", f"{who}: {error.problems[0].fact}")
+    with _exported(model, target, job.device) as predictor:
+        count("default")
+        found_NK, _ = evaluate(
+            predictor, origin.table, "test", progress=_named(progress, "test, default settings")
+        )
+    info = model.info
+    what = f"trial {default.number}, {info.architecture.backbone}, epoch {info.epoch}"
+    return _compared(job, "default", what, winner, found_NK)
+
+
+def _linear_probe(
+    job: FinishJob,
+    predictor: Predictor,
+    winner: _Measured,
+    progress: Progress,
+    count: Callable[[str], None],
+) -> Baseline:
+    """Logistic regression on frozen features of the winner's backbone."""
+    from search.backbones.weights import load_state
+    from search.training.checkpoint import load_trained
+
+    origin, info = job.origin, predictor.info
+    backbone, size = info.architecture.backbone, info.architecture.image_size
+    located = locate(backbone, origin.weights, origin.cache)
+    assert isinstance(located, Located)  # the winner was assembled from it
+    decoded = ensure_decoded(
+        origin.table,
+        side=decoded_side(size),
+        interpolation=info.preprocessing.interpolation,
+        cache=origin.cache,
+        progress=progress,
+    )
+    count("linear_probe")
+    probe = linear_probe(
+        ProbeJob(
+            backbone=backbone,
+            image_size=size,
+            state=load_state(located),
+            preprocessing=info.preprocessing,
+            table=origin.table,
+            images=decoded.images,
+            objective=origin.objective,
+            seed=load_trained(job.winner.checkpoints).config.seed,
+            device=predictor.device,
+        ),
+        progress=lambda done, total: progress("linear probe", done, total),
+    )
+    what = (
+        f"logistic regression on frozen {backbone} at {size} px, C = {probe.strength:g}, "
+        f"{probe.train_images} images"
+    )
+    return _compared(job, "linear_probe", what, winner, probe.probabilities_NK)
+
+
+def _compared(
+    job: FinishJob, name: BaselineName, what: str, winner: _Measured, found_NK: Probabilities
+) -> Baseline:
+    """A baseline's figures, and the winner's lead over it."""
+    return Baseline(
+        name=name,
+        what=what,
+        test=_measure(job, found_NK, winner.labels_N),
+        comparison=compare(
+            job.origin.objective,
+            winner.probabilities_NK,
+            found_NK,
+            winner.labels_N,
+            seed=job.seed,
+            resamples=job.resamples,
+        ),
+    )
+
+
+def _measure(job: FinishJob, found_NK: Probabilities, labels_N: NDArray[np.int64]) -> TestResult:
+    classes = job.origin.table.classes
+    return measure(found_NK, labels_N, classes, seed=job.seed, resamples=job.resamples)
+
+
+def _missing(name: BaselineName, why: str) -> Baseline:
+    return Baseline(name=name, what=why, test=None, comparison=None)
+
+
+def _named(progress: Progress, what: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(what, done, total)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from search.backbones.availability import Located, locate
+from search.backbones.weights import load_state
+from search.data.images import ImageTable
+from search.export import probe as module
+from search.export.contents import decoded_side
+from search.export.pixels import squares
+from search.export.probe import STRENGTHS, ProbeJob, linear_probe
+from search.space.spec import WeightsSpec
+from search.training.metrics import metrics
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+
+@pytest.fixture(scope="module")
+def job(table: ImageTable, tmp_path_factory: pytest.TempPathFactory) -> ProbeJob:
+    """The packaged efficientnet_lite0 at 32 pixels."""
+    name = "efficientnet_lite0"
+    located = locate(name, WeightsSpec(), tmp_path_factory.mktemp("cache"))
+    assert isinstance(located, Located)
+    (decoded,) = squares(
+        [table.absolute(row) for row in table.rows],
+        side=decoded_side(32),
+        interpolation=located.preprocessing.interpolation,
+        progress=lambda _: None,
+    )
+    return ProbeJob(
+        backbone=name,
+        image_size=32,
+        state=load_state(located),
+        preprocessing=located.preprocessing,
+        table=table,
+        images=decoded.images,
+        objective="loss",
+        seed=0,
+    )
+
+
+def _labels(table: ImageTable, part: str) -> np.ndarray:
+    return np.array([row.label for row in table.rows if row.part == part])
+
+
+def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(job: ProbeJob) -> None:
+    seen: list[tuple[int, int]] = []
+    found = linear_probe(job, progress=lambda done, total: seen.append((done, total)))
+    again = linear_probe(job)
+    assert np.array_equal(found.probabilities_NK, again.probabilities_NK)
+    assert metrics(found.probabilities_NK, _labels(job.table, "test"))["accuracy"] >= 0.6
+    assert found.train_images == 12
+    assert found.strength in STRENGTHS
+    assert seen[-1] == (36, 36)
+
+
+def test_it_is_a_standardised_logistic_regression_with_the_strength_best_on_validation(
+    job: ProbeJob,
+) -> None:
+    rows = {
+        part: np.flatnonzero([row.part == part for row in job.table.rows])
+        for part in ("train", "val", "test")
+    }
+    features = {
+        part: module._features(job, chosen, lambda *_: None) for part, chosen in rows.items()
+    }
+    values = {}
+    for strength in STRENGTHS:
+        plain = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
+        plain.fit(features["train"], _labels(job.table, "train"))
+        values[strength] = metrics(
+            plain.predict_proba(features["val"]), _labels(job.table, "val")
+        )["loss"]
+    found = linear_probe(job)
+    assert found.strength == min(values, key=lambda strength: values[strength])
+    assert found.value == pytest.approx(min(values.values()), rel=1e-3)
+
+
+def test_no_test_label_and_no_test_image_changes_what_is_fitted(job: ProbeJob) -> None:
+    """Other test images and labels: the same model, hence the same figures on the old ones."""
+    rows = tuple(
+        replace(row, label=(row.label + 1) % 3) if row.part == "test" else row
+        for row in job.table.rows
+    )
+    images = job.images.copy()
+    of_test = [row.part == "test" for row in rows]
+    images[of_test] = 0
+    changed = linear_probe(replace(job, table=replace(job.table, rows=rows), images=images))
+    found = linear_probe(job)
+    assert (changed.strength, changed.value) == (found.strength, found.value)
+    assert np.ptp(changed.probabilities_NK, axis=0).max() < 1e-6
+
+
+def test_it_takes_at_most_so_many_images_and_says_how_many(
+    job: ProbeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST", 8)
+    found = linear_probe(job)
+    assert found.train_images == 8
+    assert found.probabilities_NK.shape == (15, 3)
+    assert np.allclose(found.probabilities_NK.sum(axis=1), 1)
