@@ -14,8 +14,8 @@ from search.problems import Exit, Problem, SearchError, fail
 if TYPE_CHECKING:
     from search.space.load import Loaded, Override
 
-LARGEST_FILE = 1_000_000
-"""Bytes; a space file is a page of text."""
+LARGEST_READ = 1_000_000
+"""Bytes; a space file is a page of text, and ``load`` refuses less than this."""
 
 
 def given(space: Path | None, command: str) -> Path:
@@ -76,14 +76,16 @@ def read_text(path: Path) -> str:
     """The text of a space file.
 
     Raises:
-        SearchError: When it is not there, a folder, too large, not readable or
-            not UTF-8; exit status 2.
+        SearchError: When it is not there, a folder, not readable or not UTF-8;
+            exit status 2.
     """
+    from search.space.reader import decode
+
     if path.is_dir():
         raise _not_a_file(path)
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(LARGEST_READ)
     except FileNotFoundError:
         raise _not_found(path) from None
     except OSError as error:
@@ -91,19 +93,7 @@ def read_text(path: Path) -> str:
         raise fail(f"{path}: cannot be read: {reason}") from None
     except ValueError:  # a NUL in the name
         raise fail(f"{path}: no such file") from None
-    if len(content) > LARGEST_FILE:
-        raise fail(
-            f"{path}: more than {LARGEST_FILE} bytes, which no space file needs",
-            fix="name the space file, e.g. spaces/quick.yaml",
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise fail(
-            f"{path}: not UTF-8: byte 0x{content[error.start]:02x} in line {line}",
-            fix="save the file as UTF-8",
-        ) from None
+    return decode(content, file=str(path))
 
 
 def to_overrides(

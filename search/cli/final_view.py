@@ -1,0 +1,189 @@
+"""The end of a run: the best model, how sure that is, what to type next.
+
+:class:`FinalDocument` is what the run came to; :func:`show_final` prints it and
+:func:`to_json` is the document of ``search run --json``. Measures come from
+``search.export.report`` and are only shown here.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from search.cli.columns import align, bold, indent
+from search.cli.figures import duration, main_first, metric, settings
+from search.cli.measures_view import class_lines, confusion_lines, difference, with_interval
+from search.problems import printable
+from search.space.settings import Value
+from search.study.records import State
+
+if TYPE_CHECKING:
+    from search.export.report import Comparison, TestResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Best:
+    """The winner."""
+
+    trial: int
+    state: State
+    """COMPLETE, or PRUNED when no trial completed."""
+    value: float
+    """The objective on validation data at ``epoch``."""
+    epoch: int
+    params: Mapping[str, Value]
+    test: TestResult | None
+    """None when the test could not be made; a note said why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What the winner is measured against, on the same test images."""
+
+    name: str
+    """``default`` or ``linear_probe``."""
+    test: TestResult
+    comparison: Comparison | None
+    """Winner minus this; None when the winner is this very trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinalDocument:
+    """What a study came to, so far."""
+
+    study: str
+    objective: str
+    counts: Mapping[State, int]
+    best: Best | None
+    """None when no trial has a value."""
+    baselines: tuple[Baseline, ...]
+    storage: str
+    """Without its password."""
+    seconds: float
+    """Wall time over all runs of the study."""
+    export: Path | None = None
+    """The folder of the winner's model, as it should be typed."""
+    storage_flag: str = ""
+    """What later commands need to find the study, e.g. ``--storage URL``;
+    empty for the usual storage."""
+
+
+def to_json(document: FinalDocument) -> dict[str, Any]:
+    """The document of ``search run --json``; every value is JSON (NaN is null)."""
+    best = document.best
+    return {
+        "study": document.study,
+        "counts": {state.value: document.counts.get(state, 0) for state in _ORDER},
+        "best": None
+        if best is None
+        else {
+            "trial": best.trial,
+            "value": _finite(best.value),
+            "epoch": best.epoch,
+            "params": dict(best.params),
+            "test": _test(best.test),
+        },
+        "baselines": {
+            each.name: {
+                "test": _test(each.test),
+                "difference": None if each.comparison is None else each.comparison.to_json(),
+            }
+            for each in document.baselines
+        },
+        "storage": document.storage,
+        "seconds": round(document.seconds, 1),
+    }
+
+
+def show_final(document: FinalDocument) -> None:
+    """Print the end of a run to stdout."""
+    print("\n".join(final_lines(document)))
+
+
+def final_lines(document: FinalDocument) -> list[str]:
+    """The text of the end of a run, a line each."""
+    lines = ["", _heading(document)]
+    best = document.best
+    if best is None:
+        lines += ["", "no trial has a value, so there is no best model"]
+    else:
+        lines += ["", *_best(best, document.objective)]
+        if best.test is not None:
+            lines += ["", *_measures(best.test, document)]
+            lines += _differences(document)
+            lines += ["", *class_lines(best.test), "", *confusion_lines(best.test)]
+    return [*lines, "", *_next(document)]
+
+
+_ORDER = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING, State.WAITING)
+
+
+def _heading(document: FinalDocument) -> str:
+    settled = sum(count for state, count in document.counts.items() if state.settled)
+    parts = ", ".join(
+        f"{document.counts[state]} {state.value}"
+        for state in _ORDER
+        if document.counts.get(state, 0)
+    )
+    return (
+        f"{printable(document.study)}: {settled} settled"
+        f"{f' ({parts})' if parts else ''} in {duration(document.seconds)}"
+    )
+
+
+def _best(best: Best, objective: str) -> list[str]:
+    note = "" if best.state is State.COMPLETE else "  (stopped early: no trial completed)"
+    value = f"validation {objective} {metric(best.value)}"
+    return [
+        bold(f"best  trial {best.trial}, epoch {best.epoch}: {value}{note}"),
+        f"      {printable(settings(best.params, main_first(best.params)))}",
+    ]
+
+
+def _measures(test: TestResult, document: FinalDocument) -> list[str]:
+    others = [each for each in document.baselines if each.comparison is not None]
+    names = [document.objective, *(name for name in test.metrics if name != document.objective)]
+    rows = [["", "best", *(each.name for each in others)]]
+    rows += [
+        [name, with_interval(test, name), *(with_interval(each.test, name) for each in others)]
+        for name in names
+    ]
+    return [f"test  n {test.n}, 95 % intervals", *indent(align(rows))]
+
+
+def _differences(document: FinalDocument) -> list[str]:
+    rows = []
+    for each in document.baselines:
+        if each.comparison is None:
+            rows.append([f"best is {each.name}", "", ""])
+        else:
+            rows.append([f"best minus {each.name}", *difference(each.comparison)])
+    return ["", f"paired differences of {document.objective}", *indent(align(rows))] if rows else []
+
+
+def _next(document: FinalDocument) -> list[str]:
+    flag = f" {document.storage_flag}" if document.storage_flag else ""
+    study = shlex.quote(document.study)
+    rows = []
+    if document.export is not None:
+        folder = shlex.quote(str(document.export))
+        rows.append([f"search predict {folder} IMAGE_OR_FOLDER...", "use the best model"])
+    if document.best is not None:
+        rows.append([f"search export {study} --trial N --to DIR{flag}", "another trial's model"])
+    rows.append([f"search status {study}{flag}", "all trials"])
+    rows.append([f"search dashboard{flag}", "browse them"])
+    return ["next", *indent(align(rows))]
+
+
+def _test(test: TestResult | None) -> dict[str, float | None] | None:
+    if test is None:
+        return None
+    return {name: _finite(value) for name, value in test.metrics.items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,88 @@
+"""Measures on the test set as lines of text: intervals, classes, confusions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from search.cli.columns import align, indent
+from search.cli.figures import metric
+from search.problems import printable
+
+if TYPE_CHECKING:
+    from search.export.report import Comparison, TestResult
+
+SHOWN_CLASSES = 30
+"""More classes than this are shown by their worst recalls."""
+MATRIX_CLASSES = 10
+"""More classes than this are shown by their commonest confusions."""
+LONGEST_NAME = 24
+
+
+def with_interval(test: TestResult, name: str) -> str:
+    """``0.812 [0.774, 0.847]``; a dash where the metric is undefined."""
+    value, bounds = test.metrics.get(name), test.intervals.get(name)
+    if value is None or value != value:
+        return "-"
+    if bounds is None or bounds.low != bounds.low:
+        return metric(value)
+    return f"{metric(value)} [{metric(bounds.low)}, {metric(bounds.high)}]"
+
+
+def difference(comparison: Comparison) -> tuple[str, str]:
+    """The difference with its interval, and what to make of it."""
+    low, high = comparison.interval.low, comparison.interval.high
+    if comparison.within_noise:
+        verdict = "within noise"
+    else:
+        verdict = "better" if comparison.better else "worse"
+    return f"{comparison.difference:+.3f} [{low:+.3f}, {high:+.3f}]", verdict
+
+
+def class_lines(test: TestResult) -> list[str]:
+    """Precision and recall of each class; of the worst where there are many."""
+    scores = list(test.classes)
+    left_out = len(scores) - SHOWN_CLASSES
+    if left_out > 0:
+        scores = sorted(scores, key=lambda each: each.recall)[:SHOWN_CLASSES]
+    rows = [["class", "precision", "recall", "images"]]
+    rows += [
+        [name_of(each.name), metric(each.precision), metric(each.recall), f"{each.support}"]
+        for each in scores
+    ]
+    lines = align(rows, right=(1, 2, 3))
+    if left_out > 0:
+        lines.append(f"and {left_out} classes with a higher recall (all are in model.json)")
+    return lines
+
+
+def confusion_lines(test: TestResult) -> list[str]:
+    """The confusion matrix, or the commonest confusions of many classes."""
+    names = [name_of(each.name) for each in test.classes]
+    if len(names) <= MATRIX_CLASSES:
+        rows = [["true \\ predicted", *names]]
+        rows += [
+            [name, *(f"{cell}" for cell in row)]
+            for name, row in zip(names, test.confusion, strict=True)
+        ]
+        return align(rows, right=range(1, len(names) + 1))
+    wrong = sorted(
+        (
+            (count, true, predicted)
+            for true, row in enumerate(test.confusion)
+            for predicted, count in enumerate(row)
+            if count and true != predicted
+        ),
+        key=lambda cell: (-cell[0], cell[1], cell[2]),
+    )
+    rows = [["images", "true", "predicted as"]]
+    rows += [
+        [f"{count}", names[true], names[predicted]]
+        for count, true, predicted in wrong[:MATRIX_CLASSES]
+    ]
+    return ["commonest confusions", *indent(align(rows, right=(0,)))]
+
+
+def name_of(name: str) -> str:
+    """A class name that cannot move the cursor, cut where it is very long."""
+    text = printable(name).replace("\t", "\\t")
+    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
