@@ -123,7 +123,7 @@ def draw(policy: str, *, seed: int, view: int, keys: NDArray[np.uint64], image_s
         strength = table[operation, bins]
         signed = np.array([name in SIGNED for name in OPERATIONS])
         strength = np.where(signed[operation] & (sign < 0.5), -strength, strength)
-        turn_N22, shift_N2 = _move(operation, strength, image_size)
+        turn_N22, shift_N2 = move(operation, strength, image_size)
         strength = strength.astype(np.float32)
     affine = np.empty((len(keys), 2, 3))
     affine[:, :, :2] = half_N2[:, :, None] * turn_N22
@@ -171,7 +171,7 @@ def _strengths() -> NDArray[np.float64]:
     return table
 
 
-def _move(
+def move(
     operation_N: NDArray[np.int64], strength_N: NDArray[np.float64], image_size: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """TrivialAugment's geometric operations as maps, [N, 2, 2] and [N, 2].

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor
 
 from search.backbones.stages import Staged, build
@@ -93,21 +93,20 @@ def write(folder: Path, which: Literal["best", "last"], checkpoint: Checkpoint) 
             "step": checkpoint.step,
             "curve": [asdict(report) for report in checkpoint.curve],
             "best_epoch": checkpoint.best_epoch,
-        },
-        sort_keys=True,
+        }
     )
-    content = save(plain, metadata={"about": about, "digest": _digest(about, plain)})
     folder.mkdir(parents=True, exist_ok=True)
     target = path_of(folder, which)
     part = folder / f".{which}.{os.getpid()}.part"
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
+        save_file(plain, part, metadata={"about": about, "digest": _digest(about, plain)})
+        with part.open("rb") as file:
             os.fsync(file.fileno())
         if which == "last" and target.exists():
             target.replace(path_of(folder, "last.previous"))
         publish(part, target)
+    except SafetensorError as error:
+        raise OSError(f"{target} cannot be written: {error}") from error
     finally:
         part.unlink(missing_ok=True)
 

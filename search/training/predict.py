@@ -88,5 +88,5 @@ def probabilities(
 def suffix_logits(staged: Staged, features: Tensor, start: int) -> Tensor:
     """Blocks ``start`` to the last, pooling and head."""
     if start < len(BLOCKS):
-        features = staged.pool(staged.forward_blocks(features, start))
+        features = staged.pool(staged.forward_blocks(features, start)).contiguous()
     return staged.head(features)

@@ -73,7 +73,7 @@ def run_frozen(staged: Staged, images_BCHW: Tensor, frozen: int) -> Tensor:
     """Images through the first ``frozen`` blocks; with all of them, pooled too."""
     with torch.no_grad(), precision(images_BCHW.device):
         features = staged.forward_blocks(images_BCHW, 0, frozen)
-        return staged.pool(features) if frozen == len(BLOCKS) else features
+        return staged.pool(features).contiguous() if frozen == len(BLOCKS) else features
 
 
 def padded(chosen: NDArray[np.int64], size: int) -> NDArray[np.int64]:

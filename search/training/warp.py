@@ -65,16 +65,24 @@ def augmented(images_BHWC: Tensor, draws: Draws, *, image_size: int) -> Tensor:
         [B, C, H, W] float32, 0..255, not normalised.
     """
     device = images_BHWC.device
+    count = len(images_BHWC)
     affine_B23 = _to(draws.affine, device)
-    images = functional.grid_sample(
-        images_BHWC.permute(0, 3, 1, 2).float(),
-        _grid(affine_B23, image_size),
-        mode="bilinear",
-        padding_mode="reflection",
-        align_corners=False,
+    factors_B3 = None if draws.colour is None else _to(draws.colour, device)
+    images = torch.empty(
+        (count, 3, image_size, image_size),
+        device=device,
+        memory_format=torch.channels_last,
     )
-    if draws.colour is not None:
-        images = _coloured(images, _to(draws.colour, device))
+    few = _FEW if device.type == "cpu" else count
+    for rows in (slice(start, start + few) for start in range(0, count, few)):
+        some = functional.grid_sample(
+            images_BHWC[rows].permute(0, 3, 1, 2).float(),
+            _grid(affine_B23[rows], image_size),
+            mode="bilinear",
+            padding_mode="reflection",
+            align_corners=False,
+        )
+        images[rows] = some if factors_B3 is None else _coloured(some, factors_B3[rows])
     if draws.operation is not None and draws.strength is not None:
         images = images.round_()
         strength_B = _to(draws.strength, device)
@@ -89,12 +97,16 @@ def augmented(images_BHWC: Tensor, draws: Draws, *, image_size: int) -> Tensor:
 
 def normalised(images_BCHW: Tensor, preprocessing: Preprocessing) -> Tensor:
     """0..255 to the scale of the weights, channels_last."""
-    device = images_BCHW.device
-    mean_B, scale_B = _moments(preprocessing.mean, preprocessing.std, device)
     images = images_BCHW.contiguous(memory_format=torch.channels_last)
-    return images.sub_(mean_B).mul_(scale_B)
+    count, channels, height, width = images.shape
+    lines = images.permute(0, 2, 3, 1).view(count, height, width * channels)
+    mean, scale = _moments(preprocessing.mean, preprocessing.std, width, images.device)
+    lines.sub_(mean).mul_(scale)
+    return images
 
 
+_FEW = 4
+"""Images that a CPU samples at once, so that they stay in its cache."""
 _CHANGES_COLOUR = frozenset(OPERATIONS[6:])
 
 
@@ -107,12 +119,12 @@ def _to(array: object, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _moments(
-    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+    mean: tuple[float, ...], std: tuple[float, ...], width: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    shape = (1, 3, 1, 1)
+    """For a line of ``width`` pixels, so that a CPU adds and multiplies in long runs."""
     means = torch.tensor([255.0 * value for value in mean], device=device)
     scales = torch.tensor([1.0 / (255.0 * value) for value in std], device=device)
-    return means.view(shape), scales.view(shape)
+    return means.repeat(width), scales.repeat(width)
 
 
 def _grid(affine_B23: Tensor, size: int) -> Tensor:

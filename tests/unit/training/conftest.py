@@ -1,0 +1,113 @@
+"""Tiny trials: three classes of 32-pixel noise, told apart by a darkened half."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from search.backbones.catalogue import CATALOGUE
+from search.training.config import TrialConfig
+from search.training.fit import fit
+from search.training.inputs import Examples, TrialData
+from search.training.report import EpochReport
+
+CONFIG = TrialConfig(
+    backbone="mobilenet_v3_small",
+    image_size=32,
+    unfreeze_depth=1,
+    lr=3e-3,
+    backbone_lr_scale=0.1,
+    dropout=0.2,
+    weight_decay=1e-2,
+    label_smoothing=0.1,
+    warmup=0.1,
+    augmentation="light",
+    views=3,
+    batch_size=8,
+    epochs=3,
+    seed=1,
+    augmentation_seed=2,
+)
+
+Point = tuple[int, float, tuple[float, ...]]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_data(train: int = 26, val: int = 20, size: int = 32) -> TrialData:
+    """Labels are 0, 1, 2 in turn; the darkened half of the image tells which."""
+    random = np.random.default_rng(0)
+    count, side = train + val, round(1.25 * size)
+    labels = np.arange(count, dtype=np.int64) % 3
+    images = random.integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    images[labels == 1, :, : side // 2] //= 2
+    images[labels == 2, : side // 2] //= 2
+    keys = random.integers(0, 2**63, count).astype(np.uint64)
+
+    def part(rows: Any) -> Examples:
+        return Examples(images=images, rows=rows, labels=labels[rows], keys=keys[rows])
+
+    return TrialData(train=part(np.arange(train)), val=part(np.arange(train, count)))
+
+
+@pytest.fixture
+def data() -> TrialData:
+    return make_data()
+
+
+@pytest.fixture
+def config() -> TrialConfig:
+    return CONFIG
+
+
+@pytest.fixture
+def curve() -> Callable[..., list[Point]]:
+    """Trains, stopping after ``stop`` epochs; gives what must not change by a bit."""
+
+    def run(
+        config: TrialConfig,
+        folder: Path | None = None,
+        *,
+        stop: int | None = None,
+        **arguments: Any,
+    ) -> list[Point]:
+        given = {
+            "data": make_data(size=config.image_size),
+            "weights": None,
+            "weights_hash": "random:1",
+            "classes": 3,
+            "preprocessing": CATALOGUE[config.backbone].preprocessing,
+        }
+        reports = fit(config, folder=folder, **(given | arguments))
+        points = []
+        for report in reports:
+            points.append(point_of(report))
+            if report.epoch == stop:
+                reports.close()
+                break
+        return points
+
+    return run
+
+
+def point_of(report: EpochReport) -> Point:
+    return report.epoch, report.train_loss, tuple(report.metrics.values())
+
+
+@pytest.fixture
+def other() -> Callable[..., TrialConfig]:
+    """The tiny trial with other settings."""
+
+    def changed(**settings: Any) -> TrialConfig:
+        return replace(CONFIG, **settings)
+
+    return changed
