@@ -1,0 +1,233 @@
+"""A manifest that the user wrote: CSV with ``path,label[,split][,group]``.
+
+Its own entries start at the manifest's folder and never leave it. All problems
+of the file in one go, each with its line.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.data.folder import leads_out
+from search.data.listing import PART_NAMES, Found, Listing, capped
+from search.problems import Exit, Place, Problem, SearchError, did_you_mean, fail
+
+_REQUIRED = ("path", "label")
+_COLUMNS = (*_REQUIRED, "split", "group")
+
+
+def list_manifest(manifest: Path, *, name: str) -> Listing:
+    """The images that a manifest names.
+
+    Args:
+        manifest: Absolute.
+        name: The file as the user named it, for messages.
+
+    Raises:
+        SearchError: Exit.DATA, with every problem found.
+    """
+    text = _read(manifest)
+    root = manifest.parent.resolve()
+    lines = text.splitlines()
+    problems: list[Problem] = []
+    rows = _rows(text, name, lines, problems)
+    header = next(rows, None)
+    columns, notes = _columns(header, name, problems)
+    if problems:
+        raise SearchError(capped(problems), Exit.DATA)
+    entries = [_Entry.of(row, columns) for row in rows]
+    seen: dict[str, int] = {}
+    groups: dict[str, tuple[str, int]] = {}
+    some_split = any(entry.split for entry in entries)
+    images: list[Found] = []
+    refused: list[tuple[str, str]] = []
+    for entry in entries:
+
+        def problem(fact: str, fix: str, field: str, entry: _Entry = entry) -> None:
+            problems.append(
+                Problem(fact=fact, fix=fix, place=_place(name, lines, entry.line, field))
+            )
+
+        path = _inside(entry.path, root)
+        part = PART_NAMES.get(entry.split.lower())
+        if not entry.path or "\0" in entry.path:
+            problem("path is empty or holds a NUL character", "the image's path", entry.path)
+        elif path is None:
+            problem(
+                f"path {entry.path!r} leads out of the manifest's folder {root}",
+                "move the manifest above its images, or the images below it",
+                entry.path,
+            )
+        elif path in seen:
+            problem(
+                f"path {entry.path!r} is also in line {seen[path]}", "remove one line", entry.path
+            )
+        elif not entry.label:
+            problem("label is empty", "the image's class", "")
+        elif some_split and part is None:
+            problem(
+                f"split is {entry.split!r}" if entry.split else "split is empty",
+                "train, val or test, in every line or in none",
+                entry.split,
+            )
+        elif entry.group and groups.setdefault(entry.group, (part or "", entry.line))[0] != (
+            part or ""
+        ):
+            other, line = groups[entry.group]
+            problem(
+                f"group {entry.group!r} is in {part} here and in {other} in line {line}",
+                "one part for a group",
+                entry.split,
+            )
+        else:
+            seen[path] = entry.line
+            if leads_out(root / path, root):
+                refused.append((path, "is a link that leads out of the data folder"))
+            else:
+                images.append(Found(path=path, label=entry.label, part=part, group=entry.group))
+    if problems:
+        raise SearchError(capped(problems), Exit.DATA)
+    if not entries:
+        raise fail(f"{name} names no images", fix="a line for each image", status=Exit.DATA)
+    if some_split and not any(image.part == "train" for image in images):
+        raise fail(f"{name} puts no image in train", fix="split: train", status=Exit.DATA)
+    return Listing(
+        root=root,
+        images=tuple(sorted(images, key=lambda image: image.path)),
+        classes=tuple(sorted({entry.label for entry in entries})),
+        refused=tuple(sorted(refused)),
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """One line of the manifest, as written."""
+
+    line: int
+    path: str
+    label: str
+    split: str
+    group: str
+
+    @staticmethod
+    def of(row: tuple[int, list[str]], columns: dict[str, int]) -> _Entry:
+        line, fields = row
+
+        def field(name: str) -> str:
+            at = columns.get(name, len(fields))
+            return fields[at] if at < len(fields) else ""
+
+        return _Entry(
+            line=line,
+            path=field("path"),
+            label=field("label"),
+            split=field("split").strip(),
+            group=field("group"),
+        )
+
+
+def _read(manifest: Path) -> str:
+    try:
+        content = manifest.read_bytes()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise fail(
+            f"{manifest} cannot be read: {reason}",
+            fix="check data.manifest; it starts at the current folder",
+            status=Exit.DATA,
+        ) from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise fail(
+            f"{manifest}: line {line} is not UTF-8",
+            fix=f"iconv -f LATIN1 -t UTF-8 {manifest.name}",
+            status=Exit.DATA,
+        ) from error
+
+
+def _rows(
+    text: str, name: str, lines: list[str], problems: list[Problem]
+) -> Iterator[tuple[int, list[str]]]:
+    """(first line, fields) of every row that is not blank."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    line = 1
+    try:
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        problems.append(
+            Problem(
+                fact=f"not CSV from here on: {error}",
+                fix='quotes come in pairs; a quote inside quotes is written ""',
+                place=_place(name, lines, line, ""),
+            )
+        )
+
+
+def _columns(
+    header: tuple[int, list[str]] | None, name: str, problems: list[Problem]
+) -> tuple[dict[str, int], list[str]]:
+    """Where each known column is, and notes on the others."""
+    if header is None:
+        if not problems:
+            problems.append(Problem(fact=f"{name} is empty", fix="a first line path,label"))
+        return {}, []
+    line, fields = header
+    text = ",".join(fields)
+    names = [field.strip().lower() for field in fields]
+
+    def problem(fact: str, fix: str) -> None:
+        place = Place(file=name, line=line, column=1, length=len(text), text=text)
+        problems.append(Problem(fact=fact, fix=fix, place=place))
+
+    columns: dict[str, int] = {}
+    notes = []
+    for at, column in enumerate(names):
+        absent = [known for known in _COLUMNS if known not in names]
+        near = did_you_mean(column, absent)
+        if column in columns:
+            problem(f"column {column!r} is there twice", "name each column once")
+        elif column in _COLUMNS:
+            columns[column] = at
+        elif near:
+            problem(f"no such column: {column!r}", near)
+        else:
+            notes.append(f"{name}: column {column!r} is not used")
+    lacking = [column for column in _REQUIRED if column not in names]
+    if lacking and not problems:
+        problem(
+            f"the first line names no column {' and no column '.join(lacking)}",
+            "path,label, and where wanted split and group, separated by commas",
+        )
+    return columns, notes
+
+
+def _inside(text: str, root: Path) -> str | None:
+    """The path relative to ``root`` without ``..``, or None when it leads out."""
+    path = os.path.normpath(os.path.join(root, text))
+    relative = os.path.relpath(path, root)
+    if relative == "." or relative == ".." or relative.startswith("../"):
+        return None
+    return Path(relative).as_posix()
+
+
+def _place(name: str, lines: list[str], line: int, field: str) -> Place:
+    text = lines[line - 1] if line <= len(lines) else ""
+    at = text.find(field) if field else -1
+    return Place(
+        file=name,
+        line=line,
+        column=at + 1 if at >= 0 else 1,
+        length=max(1, len(field) if at >= 0 else len(text)),
+        text=text,
+    )

@@ -1,0 +1,217 @@
+"""Which image is for training, for validation, for the test: fixed by a seed.
+
+Pure. What is decided follows from the images' paths and the seed alone, never
+from the order of the files: an image's place in the queue is a hash of both.
+A *unit* is what must stay together: a group, or files of the same content.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from search.data.images import PARTS, Part
+from search.data.listing import Found
+from search.space.spec import SplitSpec
+
+K = TypeVar("K", bound=Hashable)
+
+
+def take_subset(images: Sequence[Found], count: int, *, seed: int) -> tuple[Found, ...]:
+    """``count`` images with about the shares of classes and parts of all, sorted by path.
+
+    Every class keeps 3 images (or all it has), every class of a given part one.
+    A smaller subset of the same seed is, class by class, within a larger one.
+
+    Raises:
+        ValueError: If ``count`` is less than that.
+    """
+    strata: defaultdict[tuple[str, str], list[Found]] = defaultdict(list)
+    for image in images:
+        strata[image.label, image.part or ""].append(image)
+    least = {key: 1 if key[1] else min(3, len(rows)) for key, rows in strata.items()}
+    for label in {key[0] for key in strata}:
+        own = [key for key in strata if key[0] == label]
+        short = min(3, sum(len(strata[key]) for key in own)) - sum(least[key] for key in own)
+        for key in sorted(own, key=lambda key: -len(strata[key])):
+            more = max(0, min(short, len(strata[key]) - least[key]))
+            least[key] += more
+            short -= more
+    needed = sum(least.values())
+    if count < needed:
+        raise ValueError(f"{needed} images are needed, got {count=}")
+    sizes = {key: len(rows) for key, rows in strata.items()}
+    quota = apportion(sizes, min(count, len(images)), least=least)
+    kept = [
+        image
+        for key, rows in strata.items()
+        for image in sorted(rows, key=lambda image: _queue(image.path, seed))[: quota[key]]
+    ]
+    return tuple(sorted(kept, key=lambda image: image.path))
+
+
+def assign_parts(
+    images: Sequence[Found], split: SplitSpec, *, same: Callable[[Found], str] | None = None
+) -> tuple[Found, ...]:
+    """Every image with its part; given parts stay, the missing ones are cut from train.
+
+    Stratified: each class has its share of every part, within one image where
+    no unit is larger, and is in every part whenever it has units enough.
+
+    Args:
+        images: Either all or none with a part; with parts, some are train.
+        split: The shares are of the images that are cut: all of them, or the
+            given train part.
+        same: Content of an image; equal ones stay together. None: all differ.
+
+    Returns:
+        In the order of ``images``.
+    """
+    given = {image.part for image in images} - {None}
+    cut: list[Part] = [part for part in PARTS if part == "train" or part not in given]
+    pool = [image for image in images if image.part in (None, "train")]
+    shares = {"val": split.val, "test": split.test}
+    targets = _targets(Counter(image.label for image in pool), cut, shares)
+    units = _units(pool, split.seed, same)
+    chosen = _fill(units, cut, targets)
+    _repair(units, chosen, cut)
+    part_of = {
+        image.path: part
+        for unit, part in zip(units, chosen, strict=True)
+        for image in unit
+    }
+    return tuple(replace(image, part=part_of.get(image.path, image.part)) for image in images)
+
+
+def apportion(
+    weights: Mapping[K, float], total: int, *, least: Mapping[K, int] | None = None
+) -> dict[K, int]:
+    """Whole numbers in proportion to ``weights`` that sum to ``total``.
+
+    Source: the largest-remainder method (Hamilton). Deviation: none gets less
+    than ``least``, and the others pay for it.
+
+    Returns:
+        E.g. ``apportion({"a": 7, "b": 2}, 5) == {"a": 4, "b": 1}``.
+    """
+    least = least or {}
+    keys = sorted(weights, key=repr)
+    exact: dict[K, float] = dict.fromkeys(keys, 0.0)
+    free, left = list(keys), float(total)
+    while free:  # those below their least are fixed there, the others share what is left
+        weight = sum(weights[key] for key in free)
+        exact.update({key: left * weights[key] / weight if weight else 0.0 for key in free})
+        low = [key for key in free if exact[key] < least.get(key, 0)]
+        if not low:
+            break
+        for key in low:
+            exact[key] = float(least[key])
+            left -= least[key]
+            free.remove(key)
+    result = {key: int(exact[key]) for key in keys}
+    order = sorted(keys, key=lambda key: (-(exact[key] - result[key]), repr(key)))
+    for key in order[: total - sum(result.values())]:
+        result[key] += 1
+    return result
+
+
+def _targets(
+    counts: Mapping[str, int], cut: Sequence[Part], shares: Mapping[str, float]
+) -> dict[Part, dict[str, int]]:
+    """How many images of each class each part is to have."""
+    targets: dict[Part, dict[str, int]] = {}
+    left = dict(counts)
+    total = sum(counts.values())
+    for part in reversed([part for part in cut if part != "train"]):
+        enough = {label: int(count >= len(cut)) for label, count in counts.items()}
+        want = max(sum(enough.values()), round(shares[part] * total))
+        quota = apportion(counts, want, least=enough)
+        later = sum(1 for other in cut if other != part and other not in targets)
+        targets[part] = {
+            label: max(0, min(quota[label], left[label] - later)) for label in counts
+        }
+        left = {label: left[label] - targets[part][label] for label in counts}
+    targets["train"] = left
+    return targets
+
+
+def _units(
+    pool: Sequence[Found], seed: int, same: Callable[[Found], str] | None
+) -> list[list[Found]]:
+    """The pool in pieces that stay together: the largest first, equals in seeded order."""
+    together: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while together.setdefault(key, key) != key:
+            together[key] = key = together[together[key]]
+        return key
+
+    for image in pool:
+        own = find(f"path {image.path}")
+        for key in (
+            *([f"group {image.group}"] if image.group else []),
+            *([f"same {same(image)}"] if same else []),
+        ):
+            together[find(key)] = own = find(own)
+    units: defaultdict[str, list[Found]] = defaultdict(list)
+    for image in pool:
+        units[find(f"path {image.path}")].append(image)
+    return sorted(
+        units.values(),
+        key=lambda unit: (-len(unit), _queue(min(image.path for image in unit), seed)),
+    )
+
+
+def _fill(
+    units: Sequence[Sequence[Found]], cut: Sequence[Part], targets: Mapping[Part, Mapping[str, int]]
+) -> list[Part]:
+    """A part for each unit: where it brings the classes nearest to their targets.
+
+    Source: the greedy of iterative stratification (Sechidis et al., "On the
+    Stratification of Multi-Label Data", ECML 2011), with the squared deviation
+    over the target as the distance.
+    """
+    have: dict[Part, Counter[str]] = {part: Counter() for part in cut}
+    chosen: list[Part] = []
+    for unit in units:
+        counts = Counter(image.label for image in unit)
+
+        def cost(part: Part, counts: Counter[str] = counts) -> float:
+            return sum(
+                count * (count + 2.0 * (have[part][label] - targets[part][label]))
+                / max(targets[part][label], 0.5)
+                for label, count in counts.items()
+            )
+
+        best = min(cut, key=cost)
+        have[best].update(counts)
+        chosen.append(best)
+    return chosen
+
+
+def _repair(units: Sequence[Sequence[Found]], chosen: list[Part], cut: Sequence[Part]) -> None:
+    """Move the smallest unit that helps into a part that lacks a class, train first."""
+    labels = [sorted({image.label for image in unit}) for unit in units]
+    holds: Counter[tuple[Part, str]] = Counter(
+        (part, label) for part, own in zip(chosen, labels, strict=True) for label in own
+    )
+    for part in cut:
+        for label in sorted({label for own in labels for label in own}):
+            if holds[part, label]:
+                continue
+            for at in reversed(range(len(units))):
+                source = chosen[at]
+                last = [other for other in labels[at] if holds[source, other] == 1]
+                if label in labels[at] and (not last or (part == "train" and last == [label])):
+                    chosen[at] = part
+                    holds.update((part, other) for other in labels[at])
+                    holds.subtract((source, other) for other in labels[at])
+                    break
+
+
+def _queue(path: str, seed: int) -> bytes:
+    """A place in a queue that depends on the path and the seed alone."""
+    return hashlib.sha256(f"{seed}\n{path}".encode()).digest()
