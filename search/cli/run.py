@@ -1,0 +1,268 @@
+"""``search run``: from a checked space file to an exported model, start to end.
+
+The order is the promise: the file is checked before anything is touched, the
+lock is held before anything is written, images and weights are ready before the
+study is made, and the test set is opened last.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.cli.live import follow, setup_of
+from search.cli.options import RunOptions
+from search.cli.paths import absolute_storage, cache_folder
+from search.cli.prepare import Preparation, Ready, Request
+from search.cli.space_file import read_space
+from search.problems import Exit, fail
+from search.space.spec import StudySpec
+from search.study.records import FailReason, State, StudyView
+from search.tuning.events import Listener, Note, Preparing
+
+if TYPE_CHECKING:
+    from search.study.record import Recorder
+    from search.tuning.driver import RunEnd
+
+LEAST_FREE = 500 * 2**20
+"""Bytes that must be free where the study and the cache are."""
+
+
+def run(options: RunOptions) -> Exit:
+    """Run or continue a study; prints everything that ``search run`` prints.
+
+    Raises:
+        SearchError: For whatever the user can mend.
+    """
+    from search.cli.run_end import conclude, show
+    from search.study.lock import StudyLock
+
+    spec = read_space(options.space, options.flags, env=os.environ).spec
+    cache = cache_folder(os.environ)
+    folder = Path(spec.checkpoints.dir).absolute() / spec.name
+    for place in (folder, cache):
+        _check_disk(place)
+    with ExitStack() as stack:
+        stack.enter_context(StudyLock(folder))
+        if options.dashboard:
+            stack.enter_context(_dashboard(spec.storage))
+        with follow(setup_of(spec), json=options.json) as listen:
+            recorder, ready, end = _search(spec, options, folder, cache, listen)
+            if end.signal is None:
+                conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
+        view = recorder.view()
+        show(view, spec, folder=folder, json=options.json)
+        return _status(view, end, spec, json=options.json)
+
+
+def _search(
+    spec: StudySpec, options: RunOptions, folder: Path, cache: Path, listen: Listener
+) -> tuple[Recorder, Ready, RunEnd]:
+    """Prepare, open the study, and run what is left of its budget."""
+    from search.space.document import to_document
+    from search.study.views import find
+    from search.tuning.driver import RunEnd
+
+    before = find(spec.storage, spec.name)
+    request = Request(
+        document=to_document(spec),
+        base=str(Path.cwd()),
+        cache=str(cache),
+        fixed=() if before is None else tuple(before.attributes.get("backbones", ())),
+    )
+    with _ended(Preparation(request)) as preparation:
+        if before is not None and _finished(spec, before):
+            ready = preparation.wait(listen)
+            recorder = _open(spec, ready, folder)
+            return recorder, ready, RunEnd()
+        listen(Preparing(what="starting Ray"))
+        from search.tuning.cluster import connected
+        from search.tuning.driver import execute
+        from search.tuning.job import TrialJob
+        from search.tuning.resources import allocate
+
+        with connected(options.address, cpus=_cores(spec)) as cluster:
+            ready = preparation.wait(listen)
+            recorder = _open(spec, ready, folder)
+            _say_what_is_ready(ready, listen)
+            allocation = allocate(cluster.nodes, spec.resources)
+            job = TrialJob(
+                table=str(folder / TABLE),
+                trials=str(folder / "trials"),
+                cache=str(cache),
+                backbones=ready.backbones,
+                objective=spec.objective,
+                maximize=spec.direction == "maximize",
+                threads=allocation.threads,
+                device="cuda" if allocation.gpus > 0 else "cpu",
+            )
+            end = execute(
+                spec=recorder.spec,
+                recorder=recorder,
+                job=job,
+                own_size=_own_sizes(),
+                cluster=cluster,
+                allocation=allocation,
+                default_number=recorder.default_number,
+                listener=listen,
+            )
+    return recorder, ready, end
+
+
+TABLE = "images.json"
+"""The study's image table, in its folder."""
+
+
+def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
+    """Create the study or go on with it, and keep its image table beside it."""
+    from search.space.narrow import narrow
+    from search.study.record import StudyFacts, open_study
+
+    names = tuple(backbone.name for backbone in ready.backbones)
+    narrowed, _ = narrow(spec, names)
+    recorder = open_study(
+        spec.storage,
+        narrowed,
+        StudyFacts(
+            fingerprint=ready.fingerprint,
+            counts=ready.counts,
+            classes=ready.classes,
+            backbones=names,
+            weights={backbone.name: backbone.sha256 for backbone in ready.backbones},
+            versions=versions(),
+        ),
+    )
+    table = folder / TABLE
+    if not table.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ready.table, table.with_suffix(".part"))
+        table.with_suffix(".part").replace(table)
+    return recorder
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides results, by distribution name."""
+    from importlib import metadata
+
+    from search import __version__
+
+    found = {"search": __version__, "python": sys.version.split()[0]}
+    for name in ("torch", "torchvision", "timm", "ray", "optuna", "scikit-learn", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _finished(spec: StudySpec, view: StudyView) -> bool:
+    """Whether the budget leaves nothing to do."""
+    settled = sum(trial.state.settled for trial in view.trials)
+    trials, minutes = spec.budget.trials, spec.budget.minutes
+    return (trials is not None and settled >= trials) or (
+        minutes is not None and float(view.attributes.get("seconds", 0.0)) >= minutes * 60
+    )
+
+
+def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
+    counts = ready.counts
+    listen(
+        Note(
+            text=f"{sum(counts.values())} images, {len(ready.classes)} classes: "
+            f"{counts['train']} train, {counts['val']} val, {counts['test']} test"
+        )
+    )
+    if ready.licence:
+        listen(Note(text=ready.licence))
+
+
+def _status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
+    """The exit status, and what to type next where the run was cut short."""
+    out = sys.stderr if json else sys.stdout
+    again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    if end.signal is not None:
+        waiting = view.counts()[State.WAITING]
+        print(f"stopped; {waiting} trials wait. To go on: {again}", file=out)
+        return Exit.INTERRUPTED if end.signal == signal.SIGINT else Exit.TERMINATED
+    if end.too_many_failures:
+        reasons = [trial.reason for trial in view.trials if trial.reason is not None]
+        common: FailReason = max(set(reasons), key=reasons.count)
+        first = next(trial for trial in view.trials if trial.reason is common)
+        raise fail(
+            f"the first {len(reasons)} trials all failed, most often: {common} ({first.why})",
+            fix=f"search status {spec.name} --trial {first.number} shows the whole error",
+            status=Exit.FAILURES,
+        )
+    if _finished(spec, view):
+        print(f"the budget is used up; to go on: {again} {_more(spec, view)}", file=out)
+    return Exit.DONE
+
+
+def _more(spec: StudySpec, view: StudyView) -> str:
+    """Flags that extend a finished study by half."""
+    flags = []
+    if spec.budget.trials is not None:
+        settled = sum(trial.state.settled for trial in view.trials)
+        flags.append(f"--trials {settled + max(1, settled // 2)}")
+    if spec.budget.minutes is not None:
+        used = float(view.attributes.get("seconds", 0.0)) / 60
+        if used >= spec.budget.minutes:
+            flags.append(f"--minutes {round(used * 1.5) + 1}")
+    return " ".join(flags)
+
+
+def _check_disk(place: Path) -> None:
+    """Refuse to start where a run would end in a full disk."""
+    existing = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if free < LEAST_FREE:
+        raise fail(
+            f"{place}: {free / 2**20:.0f} MiB free on that disk, a run needs at least "
+            f"{LEAST_FREE / 2**20:.0f}",
+            fix="free some space, or checkpoints: {dir: ...} and SEARCH_CACHE on another disk",
+            status=Exit.STORAGE,
+        )
+
+
+def _cores(spec: StudySpec) -> int:
+    """Cores that a local Ray is told of: more than there are where a trial asks so."""
+    here = len(os.sched_getaffinity(0))
+    concurrency, each = spec.resources.concurrency, spec.resources.cpus_per_trial
+    if concurrency is not None and each is None:
+        return max(here, concurrency)
+    return here
+
+
+def _own_sizes() -> dict[str, int]:
+    from search.backbones.catalogue import sizes
+
+    return {name: rule.default for name, rule in sizes().items()}
+
+
+@contextmanager
+def _ended(preparation: Preparation) -> Iterator[Preparation]:
+    try:
+        yield preparation
+    finally:
+        preparation.end()
+
+
+@contextmanager
+def _dashboard(storage: str) -> Iterator[None]:
+    """``search dashboard`` beside the run, ended with it."""
+    command = [sys.executable, "-m", "search.cli.main", "dashboard"]
+    environment = {**os.environ, "SEARCH_STORAGE": absolute_storage(storage)}
+    child = subprocess.Popen(command, env=environment, stdout=sys.stderr)
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()

@@ -1,0 +1,165 @@
+"""The end of a run: export the winner, open the test set once, show it all."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.cli.final_view import Baseline, Best, FinalDocument, show_final, to_json
+from search.cli.paths import DEFAULT_STORAGE, absolute_storage
+from search.cli.prepare import Ready
+from search.problems import SearchError
+from search.space.spec import StudySpec
+from search.study.records import StudyView, TrialView
+from search.tuning.events import Listener, Note, Preparing
+from search.tuning.job import trial_folder
+
+if TYPE_CHECKING:
+    from search.export.results import FinalResults
+    from search.study.record import Recorder
+
+RESULTS = "results"
+"""Attribute of the study: what the test set said, of which winner."""
+OPENED = "test_opened"
+"""Attribute of the study: how often the test set was opened, by what for."""
+
+
+def conclude(
+    recorder: Recorder,
+    spec: StudySpec,
+    ready: Ready,
+    *,
+    folder: Path,
+    cache: Path,
+    listen: Listener,
+) -> None:
+    """Export and measure the winner, unless that was done for this winner.
+
+    What cannot be measured is said, and the study keeps what it has.
+    """
+    view = recorder.view()
+    winner = view.winner
+    if winner is None:
+        return
+    done = results_of(view)
+    if done is not None and done.trial == winner.number and Path(done.folder).is_dir():
+        return
+    from search.data.manifest import load_table
+    from search.export.finish import FinishJob, finish
+    from search.export.trial import Candidate, Origin
+
+    def candidate(trial: TrialView) -> Candidate:
+        return Candidate(
+            number=trial.number,
+            params=trial.params,
+            checkpoints=trial_folder(folder / "trials", trial.number),
+        )
+
+    default = next(
+        (trial for trial in view.trials if trial.number == recorder.default_number), None
+    )
+    opened = dict(view.attributes.get(OPENED, {}))
+
+    def opening(what: str) -> None:
+        opened[what] = opened.get(what, 0) + 1
+        recorder.set_result(OPENED, opened)
+
+    from search.cli.run import TABLE, versions
+
+    _all_cores()
+    job = FinishJob(
+        origin=Origin(
+            study=spec.name,
+            objective=spec.objective,
+            table=load_table(folder / TABLE),
+            weights=spec.weights,
+            cache=cache,
+            versions=versions(),
+        ),
+        winner=candidate(winner),
+        default=None if default is None or default.best_value is None else candidate(default),
+        destination=folder / "export",
+        seed=spec.seed,
+        opened=dict(opened),
+    )
+    try:
+        results = finish(
+            job,
+            progress=lambda what, done, total: listen(Preparing(what=what, done=done, total=total)),
+            opening=opening,
+        )
+    except SearchError as error:
+        listen(Note(text=f"no test figures: {error.problems[0].fact}", level="warning"))
+        return
+    recorder.set_result(RESULTS, results.to_json())
+
+
+def results_of(view: StudyView) -> FinalResults | None:
+    """What the test set said of a study, if it was opened."""
+    stored = view.attributes.get(RESULTS)
+    if stored is None:
+        return None
+    from search.export.results import FinalResults
+
+    return FinalResults.from_json(stored)
+
+
+def show(view: StudyView, spec: StudySpec, *, folder: Path, json: bool) -> None:
+    """Print the end of a run, or its one JSON document."""
+    from search.study.storage import redact
+
+    document = final_document(view, spec, storage=redact(absolute_storage(spec.storage)))
+    if json:
+        print(jsonlib.dumps(to_json(document), allow_nan=False))
+    else:
+        show_final(document)
+
+
+def final_document(view: StudyView, spec: StudySpec, *, storage: str) -> FinalDocument:
+    """The end of a run as one value."""
+    winner = view.winner
+    results = results_of(view)
+    if winner is None or (results is not None and results.trial != winner.number):
+        results = None
+    best = None
+    if winner is not None and winner.best_value is not None and winner.best_epoch is not None:
+        best = Best(
+            trial=winner.number,
+            state=winner.state,
+            value=winner.best_value,
+            epoch=winner.best_epoch,
+            params=winner.params,
+            test=None if results is None else results.test,
+        )
+    return FinalDocument(
+        study=view.name,
+        objective=view.objective,
+        counts=view.counts(),
+        best=best,
+        baselines=tuple(
+            Baseline(name=each.name, test=each.test, comparison=each.comparison)
+            for each in (() if results is None else results.baselines)
+            if each.test is not None
+        ),
+        storage=storage,
+        seconds=float(view.attributes.get("seconds", 0.0)),
+        export=None if results is None else _short(Path(results.folder)),
+        storage_flag="" if spec.storage == DEFAULT_STORAGE else f"--storage {storage}",
+    )
+
+
+def _short(path: Path) -> Path:
+    """Relative to the current folder where that is shorter to type."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def _all_cores() -> None:
+    """The trials are over: their cores are free for the measuring."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
