@@ -32,7 +32,7 @@ def reset(*, threads: int) -> tuple[str, ...]:
     torch.manual_seed(0)
     torch.set_grad_enabled(True)
     torch.set_default_dtype(torch.float32)
-    torch.set_default_device("cpu")
+    torch.set_default_device(None)
     torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = False
     if torch.get_num_threads() != threads:
@@ -52,6 +52,7 @@ def leftovers(*, threads: int) -> tuple[str, ...]:
         (not torch.is_autocast_enabled("cpu"), "autocast is on for the CPU"),
         (not torch.is_autocast_enabled("cuda"), "autocast is on for the GPU"),
         (torch.get_default_dtype() == torch.float32, "the default dtype is not float32"),
+        (torch.get_default_device().type == "cpu", "the default device is not the CPU"),
         (not torch.are_deterministic_algorithms_enabled(), "deterministic mode is on"),
         (not torch.backends.cudnn.benchmark, "cuDNN's benchmark mode is on"),
     ]
