@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE, ModelInfo, decoded_side
+from search.data.store import decoded_side
+from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE, ModelInfo
 from search.export.escape import markdown
 from search.export.report import Interval, TestResult
 from search.space.spec import METRICS

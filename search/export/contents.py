@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from search.backbones.info import Preprocessing
+from search.data.store import decoded_side
 from search.export.report import TestResult
 from search.problems import SearchError, fail
 from search.space.settings import Value
@@ -80,11 +81,6 @@ class ModelInfo:
     """By distribution name."""
     licences: tuple[str, ...]
     """What must be said about the weights and the images."""
-
-
-def decoded_side(image_size: int) -> int:
-    """Side of the square that every image is first resized and cropped to."""
-    return round(1.25 * image_size)
 
 
 def to_document(info: ModelInfo, *, sha256: str) -> dict[str, Any]:

@@ -6,13 +6,15 @@ N images, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.data.images import ImageTable, Part
+from search.export.model_folder import file_sha256
 from search.export.predict import Predictor
-from search.problems import Exit, Problem, SearchError
+from search.problems import Exit, fail
 
 
 def evaluate(
@@ -31,23 +33,34 @@ def evaluate(
         progress: Called with how many images are decoded, of how many.
 
     Raises:
-        SearchError: Exit.DATA, naming every image that can no longer be read.
+        SearchError: Exit.DATA, naming an image that can no longer be read, or
+            has another content than the table says.
         ValueError: If the model has other labels than the table.
     """
     if predictor.info.labels != table.classes:
         raise ValueError(f"labels {predictor.info.labels} are not classes {table.classes}")
     rows = table.part(part)
     files = [table.absolute(row) for row in rows]
+    for row, file in zip(rows, files, strict=True):
+        changed = _changed(file, row.sha256)
+        if changed:
+            raise fail(
+                f"{file} {changed}",
+                fix="put the file back as it was before the first trial",
+                status=Exit.DATA,
+            )
     probabilities_NK, errors = predictor.probabilities(files, progress=progress)
     if errors:
-        raise SearchError(
-            [
-                Problem(
-                    fact=f"{files[row]} was readable before the first trial, and now {reason}",
-                    fix="put the file back as it was",
-                )
-                for row, reason in sorted(errors.items())
-            ],
-            Exit.DATA,
-        )
+        first, reason = min(errors.items())
+        raise RuntimeError(f"{files[first]} was decoded before the first trial, and now {reason}")
     return probabilities_NK, np.array([row.label for row in rows], dtype=np.int64)
+
+
+def _changed(file: Path, sha256: str) -> str:
+    """What is the matter with a file that was checked; empty when nothing is."""
+    try:
+        if file_sha256(file) == sha256:
+            return ""
+        return "has another content than the one that was checked"
+    except OSError as error:
+        return f"can no longer be read: {(error.strerror or str(error)).lower()}"

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.backbones.availability import Located, locate
-from search.data.store import ensure_decoded
-from search.export.contents import decoded_side
+from search.data.store import decoded_side, ensure_decoded
 from search.export.evaluate import evaluate
 from search.export.model_folder import ModelContents, check_destination, scratch, write_folder
 from search.export.predict import Predictor

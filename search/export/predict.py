@@ -20,14 +20,8 @@ from numpy.typing import NDArray
 
 from search.backbones.catalogue import CATALOGUE
 from search.data.folder import SUFFIXES
-from search.export.contents import (
-    INFO_FILE,
-    WEIGHTS_FILE,
-    ModelInfo,
-    damaged,
-    decoded_side,
-    read_info,
-)
+from search.data.store import decoded_side
+from search.export.contents import INFO_FILE, WEIGHTS_FILE, ModelInfo, damaged, read_info
 from search.export.pixels import squares
 from search.problems import Exit, Problem, SearchError, fail
 from search.training.config import SETTINGS

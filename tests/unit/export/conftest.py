@@ -119,7 +119,7 @@ def train(
     from search.backbones.availability import Located, locate
     from search.backbones.download import weights_hash
     from search.backbones.weights import load_state
-    from search.export.contents import decoded_side
+    from search.data.store import decoded_side
     from search.export.pixels import squares
     from search.training.fit import fit
     from search.training.inputs import trial_data

@@ -149,13 +149,20 @@ def test_a_default_trial_without_weights_is_said_and_ends_nothing(
     assert found.baseline("linear_probe").test is not None
 
 
-def test_a_test_image_that_is_gone_is_named_and_no_figure_is_given(
-    job: FinishJob, table: ImageTable, tmp_path: Path
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        pytest.param({"path": "gone.png"}, r"gone\.png can no longer be read", id="gone"),
+        pytest.param({"sha256": "0" * 64}, "has another content than", id="changed"),
+    ],
+)
+def test_a_test_image_that_is_not_the_checked_one_is_named_and_no_figure_is_given(
+    job: FinishJob, table: ImageTable, tmp_path: Path, change: dict[str, str], fact: str
 ) -> None:
     row = table.part("test")[0]
-    rows = tuple(replace(each, path="gone.png") if each == row else each for each in table.rows)
+    rows = tuple(replace(each, **change) if each == row else each for each in table.rows)
     lost = replace(job.origin, table=replace(table, rows=rows))
-    with pytest.raises(SearchError, match=r"gone\.png was readable before") as caught:
+    with pytest.raises(SearchError, match=fact) as caught:
         finish(replace(job, origin=lost, destination=tmp_path / "export"))
     assert caught.value.status is Exit.DATA
     assert os.listdir(tmp_path) == []

@@ -7,8 +7,8 @@ import pytest
 from search.backbones.availability import Located, locate
 from search.backbones.weights import load_state
 from search.data.images import ImageTable
+from search.data.store import decoded_side
 from search.export import probe as module
-from search.export.contents import decoded_side
 from search.export.pixels import squares
 from search.export.probe import STRENGTHS, ProbeJob, linear_probe
 from search.space.spec import WeightsSpec
