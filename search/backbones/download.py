@@ -175,7 +175,7 @@ def weights_hash(located: Located, *, seed: int = 0) -> str:
     """What the weights are, by content.
 
     Args:
-        seed: The one that ``stages.build`` initialises a random body with.
+        seed: The ``body_seed`` that ``stages.build`` initialises a random body with.
 
     Returns:
         The file's sha256, 64 hex digits; ``random:<seed>`` where the source is

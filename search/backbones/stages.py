@@ -15,15 +15,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision import models
 
+from search.backbones.block import Block
 from search.backbones.catalogue import CATALOGUE
-from search.backbones.layout import Layout, Steps, layout
+from search.backbones.layout import Layout, layout
 from search.backbones.positions import POSITIONS, resized
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
@@ -31,44 +31,6 @@ BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
 
 HEAD = "head"
 """What :meth:`Staged.owners` calls the last linear layer."""
-
-
-class Block:
-    """One of the five: a run of the model's modules, in order."""
-
-    def __init__(self, name: str, steps: Steps, model: nn.Module, loose: tuple[str, ...]) -> None:
-        self.name = name
-        self._steps = steps
-        self._model = model
-        self._loose = loose
-        prefixes = {id(module): prefix for prefix, module in model.named_modules()}
-        self._roots = {prefixes[id(step)]: step for step in steps if isinstance(step, nn.Module)}
-
-    def __call__(self, x: Tensor) -> Tensor:
-        for step in self._steps:
-            x = step(x)
-        return x
-
-    def modules(self) -> Iterator[nn.Module]:
-        """All modules of the block, nested ones included."""
-        return chain.from_iterable(root.modules() for root in self._roots.values())
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Parameters under the library's names, e.g. ``layer1.0.conv1.weight``."""
-        for name in self._loose:
-            yield name, self._model.get_parameter(name)
-        for prefix, root in self._roots.items():
-            yield from root.named_parameters(prefix=prefix)
-
-    def parameters(self) -> Iterator[nn.Parameter]:
-        return (parameter for _, parameter in self.named_parameters())
-
-    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """What ``model.state_dict()`` has of this block: parameters and buffers."""
-        for name in self._loose:
-            yield name, self._model.get_parameter(name).detach()
-        for prefix, root in self._roots.items():
-            yield from root.state_dict(prefix=f"{prefix}.").items()
 
 
 class Staged:
@@ -215,6 +177,7 @@ def build(
     dropout: float,
     state: Mapping[str, Tensor] | None,
     seed: int,
+    body_seed: int = 0,
 ) -> Staged:
     """A backbone with a new head, in eval mode, on the CPU, in float32.
 
@@ -227,8 +190,10 @@ def build(
             ``weights.load_state`` gives them; a head among them is ignored.
             They are copied. A ViT's position embedding is resized where needed.
             None initialises the body at random.
-        seed: Of the new head, and of the body where ``state`` is None. The body
-            depends on (name, seed, image_size) alone.
+        seed: Of the new head.
+        body_seed: Of a random body, which depends on (name, image_size,
+            body_seed) alone: all trials of a study start from the same one, as
+            they do from pretrained weights.
 
     Raises:
         ValueError: If the backbone does not take ``image_size``, or ``state``
@@ -241,7 +206,7 @@ def build(
         raise ValueError(f"need classes >= 1 and 0 <= dropout < 1, got {classes=}, {dropout=}")
     if state is None:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(body_seed)
             model = construct(name, classes=1000, image_size=image_size)
     else:
         model = skeleton(name, classes=1000, image_size=image_size)

@@ -1,0 +1,48 @@
+"""One of the five blocks of a backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from torch import Tensor, nn
+
+from search.backbones.layout import Steps
+
+
+class Block:
+    """One of the five: a run of the model's modules, in order."""
+
+    def __init__(self, name: str, steps: Steps, model: nn.Module, loose: tuple[str, ...]) -> None:
+        self.name = name
+        self._steps = steps
+        self._model = model
+        self._loose = loose
+        prefixes = {id(module): prefix for prefix, module in model.named_modules()}
+        self._roots = {prefixes[id(step)]: step for step in steps if isinstance(step, nn.Module)}
+
+    def __call__(self, x: Tensor) -> Tensor:
+        for step in self._steps:
+            x = step(x)
+        return x
+
+    def modules(self) -> Iterator[nn.Module]:
+        """All modules of the block, nested ones included."""
+        return chain.from_iterable(root.modules() for root in self._roots.values())
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Parameters under the library's names, e.g. ``layer1.0.conv1.weight``."""
+        for name in self._loose:
+            yield name, self._model.get_parameter(name)
+        for prefix, root in self._roots.items():
+            yield from root.named_parameters(prefix=prefix)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        return (parameter for _, parameter in self.named_parameters())
+
+    def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """What ``model.state_dict()`` has of this block: parameters and buffers."""
+        for name in self._loose:
+            yield name, self._model.get_parameter(name).detach()
+        for prefix, root in self._roots.items():
+            yield from root.state_dict(prefix=f"{prefix}.").items()
