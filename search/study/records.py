@@ -101,10 +101,7 @@ class StudyView:
 
     def counts(self) -> dict[State, int]:
         """Trials by state; every state is present."""
-        return {
-            state: sum(trial.state is state for trial in self.trials)
-            for state in State
-        }
+        return {state: sum(trial.state is state for trial in self.trials) for state in State}
 
     def ranked(self) -> tuple[TrialView, ...]:
         """Settled trials that have a value, best first: all COMPLETE ones, then

@@ -1,0 +1,293 @@
+"""From a storage URL to an Optuna storage; passwords never leave this module.
+
+Promises: a SQLite result that was acknowledged is on the disk (synchronous
+FULL); all writes inside :func:`together` land in one transaction or not at all;
+reading never creates anything; no message holds a password.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import sqlalchemy
+from sqlalchemy import orm
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.pool import QueuePool
+
+from search.problems import Exit, SearchError, fail
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage, RDBStorage
+
+LOCK_SECONDS = 60
+"""How long a write waits for another process's write to the same SQLite file."""
+CONNECT_SECONDS = 10
+"""How long a PostgreSQL server may take to answer."""
+EXAMPLE = "sqlite:///studies/studies.db or postgresql://user@host/database"
+_SECRET = re.compile(r"(?i)((?:password|passwd|pwd|secret|token)[^=&\s]*=)[^&\s]+")
+
+
+def redact(url: str) -> str:
+    """The URL with every password as ``***``, e.g. ``postgresql://me:***@host/db``."""
+    hidden = re.sub(r"(?s)(//[^/?#:@]*):(.*)@", r"\1:***@", url)
+    return _SECRET.sub(r"\1***", hidden)
+
+
+def parse(url: str) -> URL:
+    """The URL, checked: a SQLite file or a PostgreSQL database.
+
+    Raises:
+        SearchError: With status USAGE, when it is neither.
+    """
+    try:
+        parsed = make_url(url)
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        raise fail(f"storage {redact(url)!r} is not a database URL", fix=EXAMPLE) from None
+    backend = parsed.get_backend_name()
+    if backend in ("postgres", "postgresql"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise fail(f"storage {redact(url)!r} is neither SQLite nor PostgreSQL", fix=EXAMPLE)
+    if not parsed.database or parsed.database == ":memory:":
+        raise fail(f"storage {url!r} names no file: the study would be lost", fix=EXAMPLE)
+    if parsed.database.startswith("file:") or parsed.query or parsed.host:
+        raise fail(f"storage {redact(url)!r} is more than a path", fix=EXAMPLE)
+    return parsed
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The absolute file of a SQLite URL, from the current folder; None for others."""
+    parsed = parse(url)
+    if parsed.get_backend_name() != "sqlite":
+        return None
+    return Path(str(parsed.database)).absolute()
+
+
+@contextmanager
+def storage_faults(url: str) -> Iterator[None]:
+    """Turn what a database or its disk does wrong into a SearchError, STORAGE."""
+    from optuna.exceptions import StorageInternalError
+
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError) as error:
+        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+        origin = getattr(cause, "orig", None) or cause or error
+        lines = str(origin).strip().splitlines() or [type(origin).__name__]
+        raise fail(
+            f"storage {redact(url)}: {_without_password(lines[0], url)}",
+            fix="check that it can be reached and written, then run the same command again",
+            status=Exit.STORAGE,
+        ) from None
+
+
+def _without_password(text: str, url: str) -> str:
+    try:
+        secret = make_url(url).password
+    except (sqlalchemy.exc.ArgumentError, ValueError):
+        secret = None
+    text = redact(text)
+    return text.replace(secret, "***") if secret else text
+
+
+def engine_options(parsed: URL, *, read_only: bool) -> tuple[str, dict[str, Any]]:
+    """What ``sqlalchemy.create_engine`` takes: a URL and its keyword arguments."""
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(str(parsed.database)).absolute()
+        return "sqlite://", {
+            "creator": lambda: _open_sqlite(path, read_only=read_only),
+            "poolclass": QueuePool,
+        }
+    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    if read_only:
+        arguments["options"] = "-c default_transaction_read_only=on"
+    return parsed.render_as_string(hide_password=False), {
+        "pool_pre_ping": True,
+        "connect_args": arguments,
+    }
+
+
+def _open_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    mode = "mode=ro" if read_only else "mode=rwc"
+    if read_only and not _can_write_beside(path):
+        mode = "immutable=1"  # no -shm file can be made there, so nothing is written either
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?{mode}",
+        uri=True,
+        timeout=LOCK_SECONDS,
+        check_same_thread=False,
+    )
+    if not read_only:
+        # Readers do not hold up the writer, and a reader can open the file after
+        # a kill -9. Where the file system cannot, SQLite keeps its usual journal.
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def _can_write_beside(path: Path) -> bool:
+    import os
+
+    return os.access(path.parent, os.W_OK)
+
+
+def read_engine(url: str) -> Engine | None:
+    """An engine that cannot write; None when the SQLite file is not there.
+
+    Raises:
+        SearchError: USAGE for a URL that is none, MISSING without the driver.
+    """
+    parsed = parse(url)
+    path = sqlite_file(url)
+    if path is not None and not path.is_file():
+        return None
+    text, options = engine_options(parsed, read_only=True)
+    with _driver():
+        return sqlalchemy.create_engine(text, **options)
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise fail(
+            f"PostgreSQL needs a package that is not installed ({error.name})",
+            fix="pip install 'finetune-search[cluster]'",
+            status=Exit.MISSING,
+        ) from None
+
+
+def connect(url: str) -> RDBStorage:
+    """The storage of a URL, made when it is not there.
+
+    Args:
+        url: E.g. ``sqlite:///studies/studies.db``; a relative file starts at
+            the current folder, and its folder is made.
+
+    Raises:
+        SearchError: STORAGE when it cannot be reached or written, USAGE when
+            the URL is none, MISSING without the database's driver.
+    """
+    parsed = parse(url)
+    path = sqlite_file(url)
+    with storage_faults(url):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return _rdb(parsed, read_only=False)
+
+
+def connect_read_only(url: str) -> RDBStorage | None:
+    """The storage of a URL, for reading; None when the SQLite file is not there."""
+    parsed = parse(url)
+    path = sqlite_file(url)
+    if path is not None and not path.is_file():
+        return None
+    with storage_faults(url):
+        return _rdb(parsed, read_only=True)
+
+
+def _rdb(parsed: URL, *, read_only: bool) -> RDBStorage:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    text, options = engine_options(parsed, read_only=read_only)
+    with _driver():
+        storage = optuna.storages.RDBStorage(
+            # Optuna fills in {SCHEMA_VERSION}; a brace in a password is no template.
+            text.replace("{", "{{").replace("}", "}}"),
+            engine_kwargs=options,
+            skip_table_creation=read_only,
+        )
+    storage.scoped_session = orm.scoped_session(
+        orm.sessionmaker(bind=storage.engine, class_=_Session)
+    )
+    return storage
+
+
+class _Session(orm.Session):
+    """A session whose commits can be gathered into one."""
+
+    gathering = False
+    undone: BaseException | None = None
+
+    def commit(self) -> None:
+        if not self.gathering:
+            super().commit()
+        elif self.undone is not None:
+            raise _Undone from self.undone
+        else:
+            self.flush()
+
+    def rollback(self) -> None:
+        if self.gathering and self.undone is None:
+            self.undone = sys.exc_info()[1] or RuntimeError("rolled back")
+        super().rollback()
+
+    def close(self) -> None:
+        if not self.gathering:
+            super().close()
+
+
+class _Undone(Exception):
+    """A write of a gathered transaction failed, so none of it can be kept."""
+
+
+@contextmanager
+def together(storage: BaseStorage) -> Iterator[None]:
+    """All writes of this thread inside land in one transaction, or none does.
+
+    In a storage without transactions (in memory) they land one by one.
+    """
+    sessions = getattr(storage, "scoped_session", None)
+    session = sessions() if sessions is not None else None
+    if not isinstance(session, _Session):
+        yield
+        return
+    if session.gathering:
+        raise RuntimeError("together() inside together()")
+    if session.get_bind().dialect.name == "sqlite":
+        # Deferred, a write after a read fails at once when another process has
+        # written in between; so take the write lock, and wait for it, first.
+        session.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
+    session.gathering = True
+    try:
+        yield
+        session.commit()
+    except _Undone as error:
+        session.rollback()
+        raise error.__cause__ or error from None
+    except BaseException:
+        session.rollback()
+        raise
+    else:
+        session.gathering = False
+        try:
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+    finally:
+        session.gathering = False
+        session.undone = None
+        session.close()
+
+
+def closed(storage: BaseStorage) -> None:
+    """Let go of the database; a SQLite file is whole again without its -wal."""
+    sessions = getattr(storage, "scoped_session", None)
+    if sessions is not None:
+        sessions.remove()
+    engine = getattr(storage, "engine", None)
+    if engine is not None:
+        engine.dispose()
+
+
+__all__ = ["SearchError", "closed", "connect", "connect_read_only", "redact", "together"]
