@@ -213,8 +213,9 @@ def status(
 ) -> None:
     """Show all studies, one study, or one trial.
 
-    Without STUDY: a line per study, and how the newest stands. One study:
-    counts, best, leaderboard. One trial: settings, curve, why it stopped, log.
+    Without STUDY: a line per study, the newest first; with --trial the newest
+    study is meant. One study: counts, best, leaderboard. One trial: settings,
+    curve, why it stopped, log.
 
     \b
     Examples:
@@ -233,8 +234,11 @@ def status(
 @app.command()
 def dashboard(
     port: Annotated[
-        int, typer.Option(min=0, max=65535, help="On 127.0.0.1; 0 takes a free one.")
-    ] = 8080,
+        int | None,
+        typer.Option(
+            min=0, max=65535, metavar="N", help="On 127.0.0.1; else 8080 or the next free one."
+        ),
+    ] = None,
     storage: Storage = None,
 ) -> None:
     """Open the Optuna dashboard, read-only, on this machine alone.
@@ -290,8 +294,8 @@ def predict(
 ) -> None:
     """Classify images with an exported model.
 
-    It needs that folder and nothing else of the study. A folder with a folder
-    per class, named as the model's labels, is scored as well.
+    It needs that folder and nothing else of the study. An image that cannot be
+    read is listed with the reason, and the exit status is 3.
 
     \b
     Examples:
@@ -300,7 +304,7 @@ def predict(
     """
     from search.cli.predict import predict as body
 
-    body(model, images, json=json, csv=csv)
+    raise typer.Exit(int(body(model, images, json=json, csv=csv)))
 
 
 @weights.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,8 +23,29 @@ def cache_folder(env: Mapping[str, str]) -> Path:
 
 
 def storage_url(flag: str | None, env: Mapping[str, str]) -> str:
-    """The storage of a command that reads no space file."""
-    return flag or env.get("SEARCH_STORAGE") or DEFAULT_STORAGE
+    """The storage of a command that reads no space file; ``${env:NAME}`` replaced.
+
+    Raises:
+        SearchError: If it names a variable that is not set.
+    """
+    from search.problems import fail
+    from search.space.secrets import expand
+
+    try:
+        return expand(flag or env.get("SEARCH_STORAGE") or DEFAULT_STORAGE, env)
+    except KeyError as error:
+        raise fail(
+            f"the storage names the variable {error.args[0]}, which is not set",
+            fix=f"export {error.args[0]}=...",
+        ) from None
+
+
+def storage_flag(flag: str | None) -> str:
+    """What a suggested command needs to find the same storage, with a space in
+    front; empty where it finds it by itself. A password is not repeated."""
+    from search.space.secrets import redact
+
+    return "" if flag is None else f" --storage {shlex.quote(redact(flag))}"
 
 
 def absolute_storage(url: str) -> str:

@@ -73,7 +73,11 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool) -> None:
     path = given(space, "plan")
     loaded = load_space(path, flags, env=os.environ)
     gathered = gather(
-        loaded, space=path, flags=flags, env=os.environ, cluster=cluster,
+        loaded,
+        space=path,
+        flags=flags,
+        env=os.environ,
+        cluster=cluster,
         machine=this_machine(os.environ),
     )
     print("\n".join(plan_lines(gathered)))
@@ -129,9 +133,7 @@ def gather(
         *missing,
         *warnings(
             spec,
-            backbones=[
-                Backbone(info=row.info, size=min(row.sizes)) for row in rows if row.usable
-            ],
+            backbones=[Backbone(info=row.info, size=min(row.sizes)) for row in rows if row.usable],
             expected=expected,
             machine=machine,
             cluster=cluster,

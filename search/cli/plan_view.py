@@ -32,10 +32,10 @@ def plan_lines(plan: Plan) -> list[str]:
 def brief_lines(plan: Plan) -> list[str]:
     """What is searched and how many epochs that is; ``search run`` opens with it."""
     spec, expected = plan.spec, plan.expected
-    trials = "any number of trials" if spec.budget.trials is None else f"{spec.budget.trials} trials"
-    minutes = (
-        "" if spec.budget.minutes is None else f" or {duration(spec.budget.minutes * 60)}"
+    trials = (
+        "any number of trials" if spec.budget.trials is None else f"{spec.budget.trials} trials"
     )
+    minutes = "" if spec.budget.minutes is None else f" or {duration(spec.budget.minutes * 60)}"
     how = spec.sampler.name + (" + asha" if spec.scheduler.name == "asha" else "")
     goal = f"{spec.direction} {spec.objective}"
     lines = [bold(f"{printable(spec.name)}: {trials}{minutes}, {how}, {goal}")]

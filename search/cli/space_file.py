@@ -107,8 +107,8 @@ def to_overrides(
     problems: list[Problem] = []
 
     def add(path: str, value: str | float, flag: str) -> None:
-        text = _quoted(value) if isinstance(value, str) else f"{value!r}"
-        found.append(Override(path=path, text=text, flag=flag))
+        literal = isinstance(value, str)
+        found.append(Override(path=path, text=f"{value}", flag=flag, literal=literal))
 
     url = flags.storage or env.get("SEARCH_STORAGE")
     if url:
@@ -132,11 +132,6 @@ def to_overrides(
     if flags.concurrency is not None:
         add("resources.concurrency", flags.concurrency, f"--concurrency {flags.concurrency}")
     return found, problems
-
-
-def _quoted(text: str) -> str:
-    """A YAML single-quoted scalar: nothing inside has a meaning."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _not_found(path: Path) -> SearchError:

@@ -1,0 +1,113 @@
+"""``search export``: a trial's model as a folder that stands alone."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.cli.paths import cache_folder, storage_flag, storage_url
+from search.cli.studies import find_study, find_trial
+from search.problems import SearchError, fail, printable
+from search.study.records import State, StudyView, TrialView
+
+if TYPE_CHECKING:
+    from search.export.report import TestResult
+    from search.space.spec import StudySpec
+
+
+def export(study: str | None, *, trial: int | None, to: Path | None, storage: str | None) -> None:
+    """Write the folder and print where it is.
+
+    Raises:
+        SearchError: If there is no such study or trial, its weights were not
+            kept (exit 2, naming those that have them), or the folder is taken.
+    """
+    view = find_study(storage_url(storage, os.environ), study)
+    chosen = _chosen(view, trial)
+    from search.cli.run import TABLE, versions
+    from search.data.manifest import load_table
+    from search.export.trial import Candidate, Origin, export_trial, has_weights
+    from search.space.document import from_document
+    from search.tuning.job import trial_folder
+
+    spec = from_document(view.attributes["space"])
+    folder = Path(spec.checkpoints.dir).absolute() / spec.name
+    trials = folder / "trials"
+    if not has_weights(trial_folder(trials, chosen.number)):
+        kept = [
+            each.number for each in view.trials if has_weights(trial_folder(trials, each.number))
+        ]
+        raise _no_weights(view, chosen, kept, flag=storage_flag(storage))
+    _check_table(folder / TABLE, spec)
+    test, measured_on = _known_test(view, chosen)
+    written = export_trial(
+        Origin(
+            study=view.name,
+            objective=spec.objective,
+            table=load_table(folder / TABLE),
+            weights=spec.weights,
+            cache=cache_folder(os.environ),
+            versions=versions(),
+        ),
+        Candidate(
+            number=chosen.number,
+            params=chosen.params,
+            checkpoints=trial_folder(trials, chosen.number),
+        ),
+        to if to is not None else folder / "export",
+        test=test,
+        measured_on=measured_on,
+    )
+    print(f"trial {chosen.number} of {printable(view.name)}: {printable(str(written))}")
+    print(f"\nnext\n  search predict {printable(shlex.quote(str(written)))} IMAGE_OR_FOLDER...")
+
+
+def _chosen(view: StudyView, number: int | None) -> TrialView:
+    if number is not None:
+        return find_trial(view, number)
+    winner = view.winner
+    if winner is None:
+        raise fail(
+            f"{view.name}: no trial has a value yet, so there is no best model",
+            fix=f"search status {view.name}",
+        )
+    return winner
+
+
+def _no_weights(view: StudyView, chosen: TrialView, kept: list[int], *, flag: str) -> SearchError:
+    why = "is still to come" if chosen.state in (State.RUNNING, State.WAITING) else "were not kept"
+    noun = "the end of its training" if why == "is still to come" else "the weights"
+    fact = f"trial {chosen.number} of {view.name}: {noun} {why}"
+    if not kept:
+        return fail(f"{fact}, nor those of any other trial here")
+    ranked = [trial.number for trial in view.ranked() if trial.number in kept]
+    first = ranked[0] if ranked else kept[0]
+    return fail(
+        f"{fact}; trials with weights: {', '.join(map(str, kept))}",
+        fix=f"search export {shlex.quote(view.name)} --trial {first}{flag}",
+    )
+
+
+def _check_table(table: Path, spec: StudySpec) -> None:
+    if not table.is_file():
+        raise fail(
+            f"{table}: no such file, and the labels of {spec.name} are in it",
+            fix="run this in the folder where the study was made",
+        )
+
+
+def _known_test(view: StudyView, chosen: TrialView) -> tuple[TestResult | None, str]:
+    """The figures that the study's own export of this trial was written with."""
+    stored = view.attributes.get("results")
+    if not isinstance(stored, dict) or stored.get("trial") != chosen.number:
+        return None, ""
+    from search.export.contents import INFO_FILE, read_info
+
+    try:
+        info, _ = read_info(Path(str(stored["folder"])) / INFO_FILE)
+    except SearchError:
+        return None, ""
+    same = (info.study, info.trial) == (view.name, chosen.number)
+    return (info.test, info.measured_on) if same else (None, "")

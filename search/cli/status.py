@@ -1,0 +1,49 @@
+"""``search status``: what the storage says, read and never written."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import os
+from typing import Any
+
+from search.cli.paths import absolute_storage, storage_flag, storage_url
+from search.cli.status_document import studies_document, study_document, trial_document
+from search.cli.status_view import studies_lines, study_lines, trial_lines
+from search.cli.studies import find_study, find_trial
+
+
+def status(study: str | None, *, trial: int | None, storage: str | None, json: bool) -> None:
+    """Print all studies, one study, or one trial.
+
+    Raises:
+        SearchError: If there is no such study or trial, or no storage answers.
+    """
+    from search.space.secrets import redact
+
+    url = storage_url(storage, os.environ)
+    shown, flag = redact(absolute_storage(url)), storage_flag(storage)
+    if study is None and trial is None:
+        from search.study.views import list_studies
+
+        studies = list_studies(url)
+        if json:
+            _print(studies_document(studies, storage=shown))
+        else:
+            print("\n".join(studies_lines(studies, storage=shown, flag=flag)))
+        return
+    found = find_study(url, study)
+    if trial is None:
+        if json:
+            _print(study_document(found, storage=shown))
+        else:
+            print("\n".join(study_lines(found, storage=shown, flag=flag)))
+        return
+    one = find_trial(found, trial)
+    if json:
+        _print(trial_document(found, one, storage=shown))
+    else:
+        print("\n".join(trial_lines(found, one, flag=flag)))
+
+
+def _print(document: dict[str, Any]) -> None:
+    print(jsonlib.dumps(document, allow_nan=False))
