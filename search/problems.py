@@ -100,34 +100,55 @@ def printable(text: str) -> str:
 def render(problem: Problem) -> str:
     """The problem as text, without a trailing line break.
 
+    Of a long source line the part around the mark is shown.
+
     Source: the layout of rustc's diagnostics, without colour.
     """
-    if problem.place is None:
-        lines = [f"{problem.level}: {printable(problem.fact)}"]
-        margin = ""
-    else:
-        place = problem.place
-        lines = [
-            f"{printable(place.file)}:{place.line}:{place.column}: "
-            f"{problem.level}: {printable(problem.fact)}"
+    head = f"{problem.level}: {printable(problem.fact)}"
+    place = problem.place
+    if place is None:
+        return "\n".join([head, *([f"  fix: {printable(problem.fix)}"] if problem.fix else [])])
+    lines = [f"{printable(place.file)}:{place.line}:{place.column}: {head}"]
+    margin = " " * len(str(place.line)) + " "
+    if place.text:
+        before, marked, after = _shown(place)
+        pad = "".join("\t" if char == "\t" else " " * _width(char) for char in before)
+        lines += [
+            f"{margin}|",
+            f"{place.line} | {before}{marked}{after}".rstrip(),
+            f"{margin}| {pad}{'^' * max(1, _width(marked))}",
         ]
-        margin = " " * len(str(place.line)) + " "
-        if place.text:
-            before = printable(place.text[: place.column - 1])
-            marked = printable(
-                place.text[place.column - 1 : place.column - 1 + place.length]
-            )
-            after = printable(place.text[place.column - 1 + place.length :])
-            pad = "".join("\t" if char == "\t" else " " for char in before)
-            lines += [
-                f"{margin}|",
-                f"{place.line} | {before}{marked}{after}".rstrip(),
-                f"{margin}| {pad}{'^' * max(1, len(marked))}",
-            ]
     if problem.fix:
-        lines.append(f"{margin}= fix: {printable(problem.fix)}" if margin else
-                     f"  fix: {printable(problem.fix)}")
+        lines.append(f"{margin}= fix: {printable(problem.fix)}")
     return "\n".join(lines)
+
+
+_WIDEST = 160
+"""Characters of a source line that are shown."""
+
+
+def _shown(place: Place) -> tuple[str, str, str]:
+    """The line before, in and after the mark; what is cut off is ``...``."""
+    start = place.column - 1
+    stop = min(start + place.length, start + _WIDEST // 2)
+    first = max(0, stop - _WIDEST // 2) if len(place.text) > _WIDEST else 0
+    first = min(first, start)
+    last = min(len(place.text), first + _WIDEST)
+    before = ("..." if first else "") + printable(place.text[first:start])
+    after = printable(place.text[stop:last]) + ("..." if last < len(place.text) else "")
+    return before, printable(place.text[start:stop]), after
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: two for East Asian wide characters, none for marks."""
+    return sum(
+        0
+        if unicodedata.category(char) in {"Mn", "Me"}
+        else 2
+        if unicodedata.east_asian_width(char) in {"W", "F"}
+        else 1
+        for char in text
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -135,5 +156,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
     Source: Ratcliff/Obershelp similarity of at least .6 (difflib).
     """
+    if len(word) > 64:  # no word that we know; the comparison is quadratic
+        return ""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return near[0] if near else ""

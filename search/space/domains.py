@@ -71,9 +71,7 @@ class Condition:
             return any(same(value, allowed) for allowed in self.values)
         if isinstance(value, (str, bool)):
             return False
-        return (self.min is None or value >= self.min) and (
-            self.max is None or value <= self.max
-        )
+        return (self.min is None or value >= self.min) and (self.max is None or value <= self.max)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,221 @@
+"""Space file -> StudySpec: the one way in.
+
+Pure: text, settings, backbones' sizes, overrides and environment come in as
+values. Every problem of the text is found in one go, each with its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from search.problems import Problem
+from search.space.domains import FloatRange, Space
+from search.space.firsts import read_first
+from search.space.nodes import Entries, Node, Scalar, Source, kind_of
+from search.space.overrides import Override, apply
+from search.space.placed import Known, PlacedSpace
+from search.space.points import grid_size, values
+from search.space.reach import is_fixed
+from search.space.reader import decode, read
+from search.space.report import Report
+from search.space.scalars import is_null, unknown_key
+from search.space.sections import (
+    read_budget,
+    read_checkpoints,
+    read_data,
+    read_epochs,
+    read_objective,
+    read_resources,
+    read_sampler,
+    read_scheduler,
+)
+from search.space.settings import Setting, SizeRule
+from search.space.space_section import read_space
+from search.space.spec import (
+    Budget,
+    CheckpointsSpec,
+    Epochs,
+    Resources,
+    SamplerSpec,
+    SchedulerSpec,
+    StudySpec,
+    WeightsSpec,
+)
+from search.space.study_section import read_storage, read_study
+from search.space.weights_section import read_weights
+
+SECTIONS = (
+    "study",
+    "data",
+    "objective",
+    "epochs",
+    "space",
+    "first",
+    "weights",
+    "sampler",
+    "scheduler",
+    "budget",
+    "resources",
+    "storage",
+    "checkpoints",
+)
+"""The keys at the top of a space file, in the order of the documentation."""
+SAMPLES = ("solar-cells",)
+_MOST_COUNTED = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """A checked study, and what its author should know."""
+
+    spec: StudySpec
+    warnings: tuple[Problem, ...] = ()
+
+
+def load(
+    text: str | bytes,
+    *,
+    file: str,
+    settings: Mapping[str, Setting],
+    sizes: Mapping[str, SizeRule],
+    overrides: Sequence[Override] = (),
+    env: Mapping[str, str],
+    samples: Collection[str] = SAMPLES,
+) -> Loaded:
+    """Read and check a whole space file.
+
+    Args:
+        text: The file's content; bytes are decoded as UTF-8.
+        file: The file as the user named it; the study is named after it
+            unless it names itself.
+        settings: Everything a trial can vary, by name.
+        sizes: Every backbone's size rule, by name.
+        overrides: Values of the command line, applied before any check.
+        env: Where ``${env:NAME}`` in ``storage`` is looked up.
+        samples: Names that ``data.sample`` can take.
+
+    Raises:
+        SearchError: With every problem found, if there is any; exit status 2.
+    """
+    report = Report(file)
+    if isinstance(text, bytes):
+        text = decode(text, file=file)
+    source = Source(file, text.removeprefix("\ufeff"))
+    node = read(source, report)
+    if node is not None and not isinstance(node, Entries):
+        report.error(node.place, f"the file is {kind_of(node)}, not a mapping", "space: {lr: 1e-3}")
+        report.stop()
+    root = node if isinstance(node, Entries) else None
+    if root is None and not overrides:
+        report.error(
+            source.place(0, 1), "the file is empty", "data: {path: FOLDER}, then space: {...}"
+        )
+        report.stop()
+    root = root or Entries(entries=(), place=source.place(0, 1))
+    root = apply(root, tuple(overrides), SECTIONS, report)
+    known = Known(settings=settings, sizes=sizes)
+    spec = _Sections(root, known, report).spec(file, env, samples)
+    report.stop()
+    assert spec is not None
+    return Loaded(spec=spec, warnings=report.warnings)
+
+
+class _Sections:
+    """The top of the tree, each key read by its own reader."""
+
+    def __init__(self, root: Entries, known: Known, report: Report) -> None:
+        self._root = root
+        self._known = known
+        self._report = report
+
+    def spec(self, file: str, env: Mapping[str, str], samples: Collection[str]) -> StudySpec | None:
+        report, known = self._report, self._known
+        for entry in self._root.entries:
+            if entry.name not in SECTIONS:
+                self._unknown(entry.key)
+        name, seed = read_study(self._of("study"), file, report)
+        space = read_space(self._of("space"), known, report)
+        firsts = read_first(self._of("first"), space, known, report)
+        objective = self._of("objective")
+        epochs = self._of("epochs")
+        weights = self._of("weights")
+        sampler = self._of("sampler")
+        scheduler = self._of("scheduler")
+        budget = self._of("budget")
+        resources = self._of("resources")
+        checkpoints = self._of("checkpoints")
+        data = self._of("data")
+        spec = StudySpec(
+            name=name,
+            seed=seed,
+            data=read_data(data, self._root, samples, report),
+            objective=read_objective(objective, report) if objective else "balanced_accuracy",
+            epochs=read_epochs(epochs, report) if epochs else Epochs(),
+            space=space.space if space.sound else Space(params=()),
+            first=firsts.points,
+            default_first=firsts.default_first,
+            weights=read_weights(weights, known.sizes, report) if weights else WeightsSpec(),
+            sampler=read_sampler(sampler, report) if sampler else SamplerSpec(),
+            scheduler=read_scheduler(scheduler, report) if scheduler else SchedulerSpec(),
+            budget=read_budget(budget, report) if budget else Budget(),
+            resources=read_resources(resources, report) if resources else Resources(),
+            storage=read_storage(self._of("storage"), file, env, report),
+            checkpoints=read_checkpoints(checkpoints, report) if checkpoints else CheckpointsSpec(),
+        )
+        if space.sound:
+            self._check_search(spec, space)
+        return spec
+
+    def _of(self, name: str) -> Node | None:
+        """The section; one without a value is reported and passed over."""
+        entry = self._root.get(name)
+        if entry is None:
+            return None
+        if is_null(entry.value):
+            self._report.error(entry.key.place, f"{name} has no value", "give it one, or remove it")
+            return None
+        return entry.value
+
+    def _unknown(self, key: Scalar) -> None:
+        if key.raw in self._known.settings:
+            self._report.error(
+                key.place, f"{key.raw} is a setting of a trial", f"space: {{{key.raw}: ...}}"
+            )
+        else:
+            unknown_key(key, "a space file has no key", self._report, SECTIONS)
+
+    def _check_search(self, spec: StudySpec, space: PlacedSpace) -> None:
+        """What the sampler cannot do with this space, or would waste."""
+        report = self._report
+        trials = spec.budget.trials
+        if is_fixed(spec.space):
+            entry = self._root.get("space")
+            if trials is None or trials > len(spec.first):
+                report.warn(
+                    entry.key.place if entry else None,
+                    "the space leaves nothing to search: all trials have the same settings",
+                    "lr: {float: [1e-4, 1e-2], log: true}",
+                )
+            return
+        if spec.sampler.name != "grid":
+            return
+        continuous = False
+        for param in space.params:
+            for branch in param.branches:
+                if isinstance(branch.domain, FloatRange) and values(branch.domain) is None:
+                    continuous = True
+                    report.error(
+                        branch.place, f"{param.name}: a grid needs steps for a float", "steps: 4"
+                    )
+        if continuous or trials is None:
+            return
+        size = grid_size(spec.space, _MOST_COUNTED)
+        if size > trials:
+            at_least = "at least " if size == _MOST_COUNTED else ""
+            entry = self._root.get("budget")
+            report.warn(
+                entry.value.place if entry else None,
+                f"the grid has {at_least}{size:,} points, the budget is {trials} trials",
+                f"budget: {{trials: {size}}}",
+            )

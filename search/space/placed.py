@@ -1,0 +1,77 @@
+"""A parsed space whose parts still know their place in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from search.problems import Place
+from search.space.domains import Branch, Condition, Domain, Param, Space
+from search.space.nodes import Node
+from search.space.settings import Setting, SizeRule, Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What a space is checked against."""
+
+    settings: Mapping[str, Setting]
+    sizes: Mapping[str, SizeRule]
+    """Every backbone by name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedCondition:
+    condition: Condition
+    place: Place
+    """Of the param's name."""
+    values: tuple[tuple[Value, Place], ...] = ()
+    """The allowed values, each with its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedBranch:
+    domain: Domain
+    place: Place
+    """Of the whole domain."""
+    listed: tuple[tuple[Value, Place], ...] = ()
+    """A choice's or plain value's parts, each with its place."""
+    when: tuple[PlacedCondition, ...] = ()
+    when_place: Place | None = None
+
+    def bare(self) -> Branch:
+        """The branch without places."""
+        return Branch(domain=self.domain, when=tuple(placed.condition for placed in self.when))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedParam:
+    name: str
+    place: Place
+    """Of the key."""
+    node: Node
+    branches: tuple[PlacedBranch, ...]
+    """Empty where nothing usable was written."""
+
+    def bare(self) -> Param:
+        """The param without places."""
+        return Param(name=self.name, branches=tuple(branch.bare() for branch in self.branches))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedSpace:
+    params: tuple[PlacedParam, ...]
+    """In dependency order; in the order of the text where that is free."""
+    sound: bool
+    """Whether no problem was found, so that :attr:`space` can be walked."""
+
+    @property
+    def space(self) -> Space:
+        """The space without places."""
+        return Space(params=tuple(param.bare() for param in self.params))
+
+    def __getitem__(self, name: str) -> PlacedParam:
+        return next(param for param in self.params if param.name == name)
+
+    def __contains__(self, name: object) -> bool:
+        return any(param.name == name for param in self.params)

@@ -1,0 +1,62 @@
+"""Collects what is wrong with a text, so that all of it is shown in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from search.problems import Place, Problem, SearchError
+
+MOST = 100
+"""A text with more problems than this is given up: it is no space file."""
+
+
+@dataclass(slots=True)
+class Report:
+    """Problems found so far, in any order."""
+
+    file: str = ""
+    """The space file: its problems come before those of flags."""
+    problems: list[Problem] = field(default_factory=list)
+
+    def error(self, place: Place, fact: str, fix: str = "") -> None:
+        """Add a problem that stops the command.
+
+        Raises:
+            SearchError: With all of them, when there are more than MOST.
+        """
+        self.problems.append(Problem(fact=fact, fix=fix, place=place))
+        if len(self.errors) >= MOST:
+            last = Problem(fact=f"more than {MOST} problems; the rest is not listed")
+            raise SearchError([*self.errors, last])
+
+    def warn(self, place: Place | None, fact: str, fix: str = "") -> None:
+        """Add something to know."""
+        self.problems.append(Problem(fact=fact, fix=fix, place=place, level="warning"))
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """What stops the command, in the order of the text."""
+        return self._of("error")
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What is shown and passed over, in the order of the text."""
+        return self._of("warning")
+
+    def stop(self) -> None:
+        """Raise what was found, if anything.
+
+        Raises:
+            SearchError: With every error and warning.
+        """
+        if self.errors:
+            raise SearchError([*self.errors, *self.warnings])
+
+    def _of(self, level: str) -> tuple[Problem, ...]:
+        def key(problem: Problem) -> tuple[bool, int, int]:
+            place = problem.place
+            if place is None or place.file != self.file:
+                return (True, 0, 0)
+            return (False, place.line, place.column)
+
+        return tuple(sorted((p for p in self.problems if p.level == level), key=key))

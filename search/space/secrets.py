@@ -1,0 +1,46 @@
+"""Passwords inside storage URLs: read from the environment, never shown. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+_PASSWORD = re.compile(
+    r"(://[^:/@\s'\"]*:)([^@\s/]+)(?=@)|((?:[?&]|%26)(?:ssl)?password=)([^&\s'\"]+)"
+)
+_VARIABLE = re.compile(r"\$\{env:([^{}]*)\}")
+
+
+def redact(url: str) -> str:
+    """``url`` with ``***`` for a password.
+
+    Returns:
+        E.g. ``redact("postgresql://me:pw@host/db") == "postgresql://me:***@host/db"``.
+    """
+    return _PASSWORD.sub(lambda m: f"{m[1] or m[3]}***", url)
+
+
+def masked(line: str) -> str:
+    """``line`` with ``*`` for every character of a password: columns stay."""
+    return _PASSWORD.sub(
+        lambda m: m[0] if "${env:" in m[0] else (m[1] or m[3]) + "*" * len(m[2] or m[4]), line
+    )
+
+
+def has_password(url: str) -> bool:
+    """Whether ``url`` holds a password in plain text."""
+    return _PASSWORD.search(_VARIABLE.sub("", url)) is not None
+
+
+def variables(text: str) -> tuple[str, ...]:
+    """The names in ``${env:NAME}``, in order."""
+    return tuple(_VARIABLE.findall(text))
+
+
+def expand(text: str, env: Mapping[str, str]) -> str:
+    """``text`` with every ``${env:NAME}`` replaced.
+
+    Raises:
+        KeyError: If a name is not in ``env``.
+    """
+    return _VARIABLE.sub(lambda match: env[match[1]], text)

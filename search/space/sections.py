@@ -1,0 +1,258 @@
+"""Everything of a space file but ``space:`` and ``first:`` -> spec parts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+from search.problems import did_you_mean
+from search.space.nodes import Entries, Node, Scalar, listed, quote
+from search.space.report import Report
+from search.space.scalars import (
+    Bounds,
+    fields_of,
+    is_null,
+    number,
+    one_of,
+    plain,
+    text,
+    whole,
+)
+from search.space.spec import (
+    METRICS,
+    Budget,
+    CheckpointsSpec,
+    DataSpec,
+    Epochs,
+    Metric,
+    Resources,
+    SamplerSpec,
+    SchedulerSpec,
+    SplitSpec,
+)
+
+SOURCES = ("path", "manifest", "sample")
+"""The keys of ``data`` of which exactly one is set."""
+SAMPLERS: tuple[Literal["tpe", "random", "grid"], ...] = ("tpe", "random", "grid")
+SCHEDULERS: tuple[Literal["asha", "none"], ...] = ("asha", "none")
+
+
+def read_objective(node: Node, report: Report) -> Metric:
+    """The metric."""
+    return one_of(node, "objective", report, METRICS) or METRICS[0]
+
+
+def read_data(
+    node: Node | None, top: Entries, samples: Collection[str], report: Report
+) -> DataSpec:
+    """Where the images are; ``top`` is where a missing section is reported."""
+    example = "data: {path: FOLDER}, {manifest: FILE.csv} or {sample: solar-cells}"
+    if node is None:
+        report.error(
+            top.entries[0].key.place if top.entries else top.place,
+            "no images are named",
+            f"{example}; or --data FOLDER",
+        )
+        return DataSpec()
+    known = (*SOURCES, "split", "max_images", "max_bad")
+    fields = fields_of(node, "data", report, known, "{path: FOLDER}")
+    if fields is None:
+        return DataSpec()
+    given = [
+        entry
+        for key in SOURCES
+        if (entry := fields.entry(key)) is not None and not is_null(entry.value)
+    ]
+    given.sort(key=lambda entry: (entry.key.place.line, entry.key.place.column))
+    misspelt = any(entry.name not in known for entry in fields.node.entries)
+    if not given and not misspelt:
+        report.error(fields.node.place, "data names no images", example)
+    for entry in given[1:]:
+        report.error(
+            entry.key.place,
+            f"data has {entry.name} beside {given[0].name}",
+            f"keep one of {listed(SOURCES)}",
+        )
+    sample = fields.read_or_none("sample", text)
+    if sample is not None and sample not in samples:
+        entry = fields.entry("sample")
+        assert entry is not None
+        near = did_you_mean(sample, samples)
+        report.error(
+            entry.value.place,
+            f"there is no sample {quote(sample)}",
+            near or f"one of {listed(sorted(samples))}",
+        )
+    return DataSpec(
+        path=fields.read_or_none("path", text),
+        manifest=fields.read_or_none("manifest", text),
+        sample=sample,
+        split=fields.read("split", read_split, SplitSpec()),
+        max_images=fields.read_or_none("max_images", at_least_one),
+        max_bad=fields.read("max_bad", from_zero, 0),
+    )
+
+
+def read_split(node: Node, what: str, report: Report) -> SplitSpec | None:
+    """The shares that are cut from train."""
+    fields = fields_of(node, what, report, ("val", "test", "seed"), "{val: 0.2, test: 0.2}")
+    if fields is None:
+        return None
+    split = SplitSpec(
+        val=fields.read("val", _share, 0.2),
+        test=fields.read("test", _share, 0.2),
+        seed=fields.read("seed", read_seed, 0),
+    )
+    if split.val + split.test >= 1:
+        both = f"val ({plain(split.val)}) and test ({plain(split.test)})"
+        report.error(node.place, f"{what}: {both} leave nothing to train on", "val: 0.2, test: 0.2")
+    return split
+
+
+def read_epochs(node: Node, report: Report) -> Epochs:
+    """The resource."""
+    fields = fields_of(node, "epochs", report, ("min", "max"), _epochs_example(node))
+    if fields is None:
+        return Epochs()
+    bounds = Bounds(low=1, high=100_000)
+
+    def epoch(node: Node, what: str, report: Report) -> int | None:
+        return whole(node, what, report, bounds)
+
+    before = len(report.errors)
+    high = fields.read("max", epoch, Epochs().max)
+    low = fields.read("min", epoch, min(Epochs().min, high))
+    if low > high and len(report.errors) == before:
+        entry = fields.entry("min")
+        assert entry is not None
+        given = fields.entry("max") is not None
+        report.error(
+            entry.value.place,
+            f"epochs: min ({low}) is greater than max ({high}{'' if given else ', the default'})",
+            f"{{min: {high}, max: {low}}}" if given else f"{{min: {low}, max: {3 * low}}}",
+        )
+    return Epochs(min=min(low, high), max=high)
+
+
+def _epochs_example(node: Node) -> str:
+    if isinstance(node, Scalar) and isinstance(node.value, int):
+        return f"{{min: 1, max: {node.raw}}}"
+    return "{min: 1, max: 10}"
+
+
+def read_sampler(node: Node, report: Report) -> SamplerSpec:
+    """What proposes params."""
+    fields = fields_of(node, "sampler", report, ("name", "startup_trials"), _named(node, "tpe"))
+    if fields is None:
+        return SamplerSpec()
+
+    return SamplerSpec(
+        name=fields.read("name", _sampler, SamplerSpec().name),
+        startup_trials=fields.read("startup_trials", from_zero, 10),
+    )
+
+
+def read_scheduler(node: Node, report: Report) -> SchedulerSpec:
+    """What decides at a report whether a trial goes on."""
+    fields = fields_of(
+        node, "scheduler", report, ("name", "reduction_factor"), _named(node, "asha")
+    )
+    if fields is None:
+        return SchedulerSpec()
+
+    def factor(node: Node, what: str, report: Report) -> int | None:
+        return whole(node, what, report, Bounds(low=2, high=100))
+
+    return SchedulerSpec(
+        name=fields.read("name", _scheduler, SchedulerSpec().name),
+        reduction_factor=fields.read("reduction_factor", factor, 3),
+    )
+
+
+def _sampler(node: Node, what: str, report: Report) -> Literal["tpe", "random", "grid"] | None:
+    return one_of(node, what, report, SAMPLERS)
+
+
+def _scheduler(node: Node, what: str, report: Report) -> Literal["asha", "none"] | None:
+    return one_of(node, what, report, SCHEDULERS)
+
+
+def _named(node: Node, default: str) -> str:
+    word = node.raw if isinstance(node, Scalar) and isinstance(node.value, str) else default
+    return f"{{name: {word}}}" if len(word) < 20 else f"{{name: {default}}}"
+
+
+def read_budget(node: Node, report: Report) -> Budget:
+    """The study's limit; what is not named is no limit."""
+    fields = fields_of(node, "budget", report, ("trials", "minutes"), "{trials: 20}")
+    if fields is None:
+        return Budget()
+
+    def minutes(node: Node, what: str, report: Report) -> float | None:
+        return number(node, what, report, Bounds(low=0, open=True))
+
+    before = len(report.errors)
+    budget = Budget(
+        trials=fields.read_or_none("trials", at_least_one),
+        minutes=fields.read_or_none("minutes", minutes),
+    )
+    if budget.trials is None and budget.minutes is None and len(report.errors) == before:
+        report.error(node.place, "budget has neither trials nor minutes", "{trials: 20}")
+    return budget
+
+
+def read_resources(node: Node, report: Report) -> Resources:
+    """What one trial gets; ``auto`` leaves it to the cluster."""
+    if isinstance(node, Scalar) and node.raw == "auto":
+        return Resources()
+    known = ("cpus_per_trial", "gpus_per_trial", "concurrency")
+    fields = fields_of(node, "resources", report, known, "auto, or {cpus_per_trial: 1}")
+    if fields is None:
+        return Resources()
+
+    def cpus(node: Node, what: str, report: Report) -> float | None:
+        return number(node, what, report, Bounds(low=0, open=True))
+
+    def gpus(node: Node, what: str, report: Report) -> float | None:
+        count = number(node, what, report, Bounds(low=0))
+        if count is not None and count > 1 and not count.is_integer():
+            report.error(
+                node.place, f"{what}: {plain(count)} GPUs cannot be given", plain(float(int(count)))
+            )
+            return None
+        return count
+
+    return Resources(
+        cpus_per_trial=fields.read_or_none("cpus_per_trial", cpus),
+        gpus_per_trial=fields.read_or_none("gpus_per_trial", gpus),
+        concurrency=fields.read_or_none("concurrency", at_least_one),
+    )
+
+
+def read_checkpoints(node: Node, report: Report) -> CheckpointsSpec:
+    """Where trained weights are kept, and how many."""
+    fields = fields_of(node, "checkpoints", report, ("dir", "keep"), "{dir: studies, keep: 3}")
+    if fields is None:
+        return CheckpointsSpec()
+    return CheckpointsSpec(
+        dir=fields.read("dir", text, "studies"), keep=fields.read("keep", at_least_one, 3)
+    )
+
+
+def at_least_one(node: Node, what: str, report: Report) -> int | None:
+    """A whole number from 1."""
+    return whole(node, what, report, Bounds(low=1))
+
+
+def from_zero(node: Node, what: str, report: Report) -> int | None:
+    """A whole number from 0."""
+    return whole(node, what, report, Bounds(low=0))
+
+
+def read_seed(node: Node, what: str, report: Report) -> int | None:
+    """A whole number that every generator takes."""
+    return whole(node, what, report, Bounds(low=0, high=2**32 - 1))
+
+
+def _share(node: Node, what: str, report: Report) -> float | None:
+    return number(node, what, report, Bounds(low=0, high=1, open=True))

@@ -1,0 +1,223 @@
+"""What ties the keys of a space together: conditions, reach, image sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from search.problems import Place
+from search.space.domains import Choice, Fixed, FloatRange, IntRange
+from search.space.nodes import listed
+from search.space.placed import Known, PlacedBranch, PlacedParam, PlacedSpace
+from search.space.points import contains
+from search.space.reach import can_hold, in_force, joint, meets
+from search.space.report import Report
+from search.space.scalars import plain
+from search.space.settings import SizeRule, Value
+
+
+def check_alike(param: PlacedParam, report: Report) -> None:
+    """Several domains of one key share kind and log, so that a sampler can learn."""
+    first: PlacedBranch | None = None
+    for index, branch in enumerate(param.branches):
+        if index and not param.branches[index - 1].when:
+            report.error(
+                branch.place,
+                f"{param.name}: this domain is never used, the one before it has no condition",
+                "put the domain without `when` last",
+            )
+        if isinstance(branch.domain, Fixed):
+            continue
+        if first is None:
+            first = branch
+            continue
+        one, other = _shape(first), _shape(branch)
+        if one != other:
+            report.error(
+                branch.place,
+                f"{param.name}: the domains of one key share kind and log, "
+                f"this is {other}, the first is {one}",
+                f"make both {one}",
+            )
+
+
+def _shape(branch: PlacedBranch) -> str:
+    match branch.domain:
+        case IntRange(log=log):
+            return f"int{', log: true' if log else ''}"
+        case FloatRange(log=log):
+            return f"float{', log: true' if log else ''}"
+        case Choice():
+            return "a choice"
+        case Fixed():
+            return "a value"
+
+
+def check_conditions(param: PlacedParam, params: list[PlacedParam], report: Report) -> None:
+    """Each condition names a key of the space, and values it can take."""
+    by_name = {other.name: other for other in params}
+    for branch in param.branches:
+        for placed in branch.when:
+            name = placed.condition.param
+            if name not in by_name:
+                report.error(
+                    placed.place,
+                    f"when of {param.name}: {name} is not in the space",
+                    f"add {name} to the space",
+                )
+                continue
+            domains = [other.domain for other in by_name[name].branches]
+            if not domains:
+                continue
+            for value, place in placed.values:
+                if not any(contains(domain, value) for domain in domains):
+                    report.error(
+                        place,
+                        f"when of {param.name}: {name} is never {plain(value)}",
+                        _possible(by_name[name]),
+                    )
+            if not placed.values and not any(meets(domain, placed.condition) for domain in domains):
+                report.error(
+                    placed.place,
+                    f"when of {param.name}: {name} is never in this range",
+                    _possible(by_name[name]),
+                )
+
+
+def _possible(param: PlacedParam) -> str:
+    words = []
+    for branch in param.branches:
+        match branch.domain:
+            case Fixed(value=value):
+                words.append(plain(value))
+            case Choice(choices=choices):
+                words += [plain(choice) for choice in choices]
+            case IntRange(low=low, high=high) | FloatRange(low=low, high=high):
+                words.append(f"{plain(low)} to {plain(high)}")
+    return f"{param.name} is one of {listed(words)}"
+
+
+def needs(param: PlacedParam) -> frozenset[str]:
+    """The params that decide whether ``param`` exists."""
+    return frozenset(placed.condition.param for branch in param.branches for placed in branch.when)
+
+
+def ordered_params(
+    params: list[PlacedParam], report: Report
+) -> tuple[tuple[PlacedParam, ...], set[str]]:
+    """Params after those they depend on, else in the order of the text.
+
+    Those that hang on a circle are reported, come last and are named beside.
+    """
+    names = {param.name for param in params}
+    done: list[PlacedParam] = []
+    waiting = list(params)
+    while waiting:
+        placed = {param.name for param in done}
+        ready = next((param for param in waiting if needs(param) & names <= placed), None)
+        if ready is None:
+            _report_circle(waiting, report)
+            return (*done, *waiting), {param.name for param in waiting}
+        done.append(ready)
+        waiting.remove(ready)
+    return tuple(done), set()
+
+
+def _report_circle(waiting: list[PlacedParam], report: Report) -> None:
+    """Follow the conditions from the first waiting param until one comes again."""
+    stuck = {param.name: param for param in waiting}
+    path = [waiting[0].name]
+    while path[-1] not in path[:-1]:
+        path.append(min(needs(stuck[path[-1]]) & set(stuck)))
+    circle = path[path.index(path[-1]) :]
+    place = next(
+        placed.place
+        for branch in stuck[circle[0]].branches
+        for placed in branch.when
+        if placed.condition.param == circle[1]
+    )
+    report.error(
+        place,
+        f"conditions in a circle: {' depends on '.join(circle)}",
+        f"remove the condition on {circle[1]}",
+    )
+
+
+def check_reach(space: PlacedSpace, report: Report) -> None:
+    """Every branch is in force at some point of the space."""
+    bare = space.space
+    for param in space.params:
+        reached = in_force(bare, param.name)
+        for index, branch in enumerate(param.branches):
+            if index in reached:
+                continue
+            place = branch.when_place or branch.place
+            conditions = tuple(placed.condition for placed in branch.when)
+            if can_hold(bare, param.name, conditions):
+                report.error(
+                    place,
+                    f"{param.name}: this domain is never used, one before it always holds first",
+                    "put it before the others, or remove it",
+                )
+            else:
+                report.error(
+                    place,
+                    f"{param.name}: these conditions can never hold together",
+                    "remove one of them",
+                )
+
+
+def check_sizes(space: PlacedSpace, known: Known, report: Report) -> None:
+    """Every backbone takes every image size that the space pairs it with.
+
+    A size of 0 is the backbone's own. One problem for each size that does not
+    fit, or one for a whole range, naming the backbones.
+    """
+    if "image_size" not in space:
+        return
+    settings = known.settings
+    rules = known.sizes
+
+    def telling(name: str, value: Value) -> Hashable:
+        if name == "backbone":
+            return value
+        if name == "image_size" and isinstance(value, int):
+            return tuple(fits(rule, value) for rule in distinct)
+        return None
+
+    distinct = sorted(set(rules.values()), key=lambda rule: (rule.minimum, rule.multiple))
+    refused: dict[int, list[str]] = {}
+    for point in joint(space.space, ["backbone", "image_size"], telling):
+        size = int(point.get("image_size", settings["image_size"].default))
+        backbone = str(point.get("backbone", settings["backbone"].default))
+        if backbone in rules and not fits(rules[backbone], size):
+            names = refused.setdefault(size, [])
+            if backbone not in names:
+                names.append(backbone)
+    for size, names in refused.items():
+        rule = rules[names[0]]
+        needs = f"sizes of at least {rule.minimum}"
+        if rule.multiple > 1:
+            needs = f"multiples of {rule.multiple} from {rule.nearest(rule.minimum)}"
+        branch, place = _where(space["image_size"], size)
+        fix = f"{rule.nearest(size)}, or 0 for each backbone's own size"
+        if isinstance(branch.domain, IntRange):
+            fix = f"a choice such as [{rule.nearest(size)}], or 0 for each backbone's own size"
+        report.error(
+            place,
+            f"image_size: {listed(names, 4)} cannot take {size}, only {needs}",
+            fix,
+        )
+
+
+def fits(rule: SizeRule, size: int) -> bool:
+    """Whether a backbone takes ``size``, 0 being its own."""
+    return size == 0 or rule.accepts(size)
+
+
+def _where(param: PlacedParam, size: int) -> tuple[PlacedBranch, Place]:
+    for branch in param.branches:
+        for value, place in branch.listed:
+            if value == size:
+                return branch, place
+    branch = next(branch for branch in param.branches if contains(branch.domain, size))
+    return branch, branch.place

@@ -1,0 +1,75 @@
+"""``space:`` -> a placed space, checked as a whole.
+
+First every key by itself, then what ties keys together: conditions that name
+each other, branches that nothing reaches, image sizes that a backbone cannot
+take. The second part needs a sound first one.
+"""
+
+from __future__ import annotations
+
+from search.problems import did_you_mean
+from search.space.domain_text import read_branches
+from search.space.nodes import Entries, Node, kind_of, listed, quote
+from search.space.placed import Known, PlacedParam, PlacedSpace
+from search.space.report import Report
+from search.space.space_checks import (
+    check_alike,
+    check_conditions,
+    check_reach,
+    check_sizes,
+    needs,
+    ordered_params,
+)
+
+
+def read_space(node: Node | None, known: Known, report: Report) -> PlacedSpace:
+    """The space; unsound when any problem was found in it."""
+    if node is None:
+        return PlacedSpace(params=(), sound=True)
+    before = len(report.errors)
+    if not isinstance(node, Entries):
+        report.error(node.place, f"space is {kind_of(node)}, not a mapping", "lr: 1e-3")
+        return PlacedSpace(params=(), sound=False)
+    params = []
+    broken: set[str] = set()
+    for entry in node.entries:
+        setting = known.settings.get(entry.name)
+        if setting is None:
+            near = did_you_mean(entry.name, known.settings)
+            report.error(
+                entry.key.place,
+                f"there is no setting {quote(entry.name)}",
+                near or f"one of {listed(tuple(known.settings), 20)}",
+            )
+            continue
+        errors = len(report.errors)
+        branches = read_branches(entry.value, setting, known, report)
+        if len(report.errors) > errors:
+            broken.add(entry.name)
+        params.append(
+            PlacedParam(name=entry.name, place=entry.key.place, node=entry.value, branches=branches)
+        )
+    for param in params:
+        errors = len(report.errors)
+        check_alike(param, report)
+        check_conditions(param, params, report)
+        if len(report.errors) > errors:
+            broken.add(param.name)
+    ordered, circular = ordered_params(params, report)
+    whole = _whole(ordered, broken | circular)
+    check_reach(whole, report)
+    if {"backbone", "image_size"} <= {param.name for param in whole.params} | (
+        set(known.settings) - {param.name for param in params}
+    ):
+        check_sizes(whole, known, report)
+    return PlacedSpace(params=ordered, sound=len(report.errors) == before)
+
+
+def _whole(params: tuple[PlacedParam, ...], broken: set[str]) -> PlacedSpace:
+    """The params that can be walked although others are broken."""
+    kept: list[PlacedParam] = []
+    for param in params:
+        names = {other.name for other in kept}
+        if param.name not in broken and needs(param) <= names:
+            kept.append(param)
+    return PlacedSpace(params=tuple(kept), sound=True)

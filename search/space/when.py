@@ -1,0 +1,100 @@
+"""``when:`` -> conditions. Values are typed here; reach is checked later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from search.space.domains import Condition, same
+from search.space.nodes import Entries, Entry, Items, Node, kind_of
+from search.space.placed import Known, PlacedCondition
+from search.space.report import Report
+from search.space.scalars import ANY, fields_of, number, plain, unknown_key
+from search.space.settings import Setting, Value
+
+ReadValue = Callable[[Node, Setting, Known, Report, str], Value | None]
+
+
+def read_when(
+    entry: Entry | None, owner: Setting, known: Known, report: Report, read_value: ReadValue
+) -> tuple[PlacedCondition, ...]:
+    """The conditions of one branch; wrong ones are reported and left out."""
+    if entry is None:
+        return ()
+    node = entry.value
+    if not isinstance(node, Entries) or not node.entries:
+        found_kind = "empty" if isinstance(node, Entries) else kind_of(node)
+        report.error(
+            node.place,
+            f"when of {owner.name} is {found_kind}",
+            "{unfreeze_depth: {min: 1}}, or remove it",
+        )
+        return ()
+    found = []
+    for item in node.entries:
+        if item.name not in known.settings:
+            fact = f"when of {owner.name}: there is no setting"
+            unknown_key(item.key, fact, report, tuple(known.settings))
+            continue
+        condition = _condition(item, known.settings[item.name], known, report, read_value)
+        if condition is not None:
+            found.append(condition)
+    return tuple(found)
+
+
+def _condition(
+    entry: Entry, setting: Setting, known: Known, report: Report, read_value: ReadValue
+) -> PlacedCondition | None:
+    what = f"when {setting.name}"
+    if isinstance(entry.value, Entries):
+        return _bounds(entry, setting, what, report)
+    nodes = entry.value.items if isinstance(entry.value, Items) else (entry.value,)
+    if not nodes:
+        report.error(entry.value.place, f"{what}: an empty list never holds", "list a value")
+        return None
+    read = [(read_value(node, setting, known, report, what), node) for node in nodes]
+    if any(value is None for value, _ in read):
+        return None
+    values = tuple((value, node.place) for value, node in read if value is not None)
+    for index, (value, place) in enumerate(values):
+        if any(same(value, earlier) for earlier, _ in values[:index]):
+            report.error(place, f"{what}: {plain(value)} is listed twice", "remove one of them")
+            return None
+    return PlacedCondition(
+        condition=Condition(param=setting.name, values=tuple(value for value, _ in values)),
+        place=entry.key.place,
+        values=values,
+    )
+
+
+def _bounds(entry: Entry, setting: Setting, what: str, report: Report) -> PlacedCondition | None:
+    if setting.kind not in ("int", "float"):
+        report.error(
+            entry.value.place,
+            f"{what}: min and max need a number, {setting.name} is a choice",
+            f"a list of values: {{{setting.name}: [...]}}",
+        )
+        return None
+    before = len(report.errors)
+    fields = fields_of(entry.value, what, report, ("min", "max"), "{min: 1}")
+    assert fields is not None
+    low = fields.read_or_none("min", _edge)
+    high = fields.read_or_none("max", _edge)
+    if len(report.errors) > before:
+        return None
+    if low is None and high is None:
+        report.error(entry.value.place, f"{what} needs min, max or values", "{min: 1}")
+        return None
+    if low is not None and high is not None and low > high:
+        report.error(
+            entry.value.place,
+            f"{what}: min ({plain(low)}) is greater than max ({plain(high)})",
+            f"{{min: {plain(high)}, max: {plain(low)}}}",
+        )
+        return None
+    return PlacedCondition(
+        condition=Condition(param=setting.name, min=low, max=high), place=entry.key.place
+    )
+
+
+def _edge(node: Node, what: str, report: Report) -> float | None:
+    return number(node, what, report, ANY)
