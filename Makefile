@@ -1,0 +1,48 @@
+# make run     set up .venv, then search on the sample; minutes on two cores
+# make test    set up .venv, then all tests but those that need a GPU
+# make help    the rest
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SPACE ?= spaces/quick.yaml
+
+# The first Python that we run on; name another with PYTHON=...
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
+PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
+	"$$name" -c '$(FITS)' 2>/dev/null && echo "$$name" && break; done)
+
+.PHONY: run setup test check gpu help
+.DEFAULT_GOAL := help
+
+run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for another)
+	$(BIN)/search run $(SPACE)
+
+setup: $(STAMP)  ## make .venv with the tested versions
+
+test: $(STAMP)  ## all tests but those that need a GPU
+	$(BIN)/pytest -m "not gpu"
+
+check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
+	$(BIN)/ruff check .
+	$(BIN)/mypy search
+	$(BIN)/lint-imports
+	$(BIN)/pytest -m "not slow and not gpu and not browser" -x tests/unit tests/contract
+
+gpu: $(STAMP)  ## on a machine with a card: its tests, then spaces/vision.yaml
+	$(BIN)/pytest -m gpu
+	$(BIN)/search run spaces/vision.yaml --minutes 4 --name vision-gpu-$$(date +%Y%m%d-%H%M%S)
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
+
+# Installed again only when what should be installed changes.
+$(STAMP): pyproject.toml constraints.txt
+	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -c '$(FITS)' 2>/dev/null || { \
+		echo "Python 3.11 or 3.12 is needed; $(or $(PYTHON),python3) is" \
+			"$$("$(or $(PYTHON),python3)" --version 2>&1)" >&2; \
+		echo "  fix: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(BIN)/python -c '$(FITS)' 2>/dev/null || "$(PYTHON)" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
