@@ -18,6 +18,7 @@ from typing import Any
 from search.backbones.info import Preprocessing
 from search.problems import Exit, Place, Problem, SearchError
 from search.space.domains import Space
+from search.space.settings import Value
 from search.space.spec import StudySpec
 from search.tuning.events import Listener, Note, Preparing
 from search.tuning.job import PreparedBackbone
@@ -106,22 +107,23 @@ class Preparation:
 
 def backbones_of(space: Space) -> tuple[str, ...]:
     """Names of all backbones that a space can choose, in its order."""
-    from search.space.points import values_of
-    from search.training.config import SETTINGS
-
-    if "backbone" not in space:
-        return (str(SETTINGS["backbone"].default),)
-    return tuple(str(value) for value in values_of(space["backbone"]))
+    return tuple(str(value) for value in _values(space, "backbone"))
 
 
 def image_sizes_of(space: Space) -> tuple[int, ...]:
     """All image sizes that a space can choose; 0 is the backbone's own."""
-    from search.space.points import values_of
+    return tuple(int(value) for value in _values(space, "image_size"))
+
+
+def _values(space: Space, name: str) -> list[Value]:
+    """What a param of lists or whole numbers can be; its default where unnamed."""
+    from search.space.points import values
     from search.training.config import SETTINGS
 
-    if "image_size" not in space:
-        return (int(SETTINGS["image_size"].default),)
-    return tuple(int(value) for value in values_of(space["image_size"]))
+    if name not in space:
+        return [SETTINGS[name].default]
+    found = [value for branch in space[name].branches for value in values(branch.domain) or ()]
+    return list(dict.fromkeys(found))
 
 
 def prepare(request: Request, listener: Listener) -> Ready:
@@ -136,9 +138,7 @@ def prepare(request: Request, listener: Listener) -> Ready:
     def progress(what: str, done: int, total: int) -> None:
         listener(Preparing(what=what, done=done, total=total))
 
-    prepared = prepare_images(
-        spec.data, base=Path(request.base), cache=cache, progress=progress
-    )
+    prepared = prepare_images(spec.data, base=Path(request.base), cache=cache, progress=progress)
     for note in prepared.notes:
         listener(Note(text=note))
     for path, reason in prepared.skipped:

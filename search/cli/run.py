@@ -124,10 +124,11 @@ TABLE = "images.json"
 def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
     """Create the study or go on with it, and keep its image table beside it."""
     from search.space.narrow import narrow
-    from search.study.record import StudyFacts, open_study
+    from search.study.opening import StudyFacts, open_study
+    from search.training.config import SETTINGS
 
     names = tuple(backbone.name for backbone in ready.backbones)
-    narrowed, _ = narrow(spec, names)
+    narrowed, _ = narrow(spec, names, SETTINGS)
     recorder = open_study(
         spec.storage,
         narrowed,

@@ -16,6 +16,18 @@ from types import TracebackType
 from search.problems import Exit, fail
 
 _FILE = "driver.lock"
+_held: set[int] = set()
+"""Descriptors of this process's locks; a forked child lets go of them, so that
+one that outlives the driver does not hold the study."""
+
+
+def _let_go() -> None:
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 class StudyLock:
@@ -60,6 +72,7 @@ class StudyLock:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps(content).encode(), 0)
         self._descriptor = descriptor
+        _held.add(descriptor)
         return self
 
     def __exit__(
@@ -68,7 +81,8 @@ class StudyLock:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._descriptor is not None:
+        if self._descriptor in _held:
+            _held.discard(self._descriptor)
             os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None

@@ -7,18 +7,20 @@ A crash at any point leaves a study that the next open completes: the attribute
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 
 import optuna
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
 
-from search.problems import Exit, Problem, SearchError
+from search.problems import Exit, Problem, SearchError, fail
 from search.space.document import diff, identity, to_document
 from search.space.spec import StudySpec
 from search.study.record import Recorder
-from search.study.storage import connect
-from search.study.views import READY
+from search.study.rows import READY, plain
+from search.study.storage import connect, redact, storage_faults, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,74 +36,109 @@ class StudyFacts:
     weights: Mapping[str, str]
     """Content hash by backbone."""
     versions: Mapping[str, str]
+    asked: tuple[str, ...] = ()
+    """Backbones that the file names, those that were left out too."""
+
+
+_OWN = {"space", "opened", "seed", "objective", "seconds"}
+"""Attributes of a study that are written before it is ready, besides its facts."""
 
 
 def open_study(url: str, spec: StudySpec, facts: StudyFacts) -> Recorder:
     """The recorder of a study: a new one, or the one of that name.
 
-    Trials that a dead driver left running wait again.
+    Trials that a dead driver left running wait again. Hold the study's lock.
 
     Raises:
         SearchError: If a study of that name has another space, other images,
             weights or backbones (4), or the storage cannot be opened (74).
     """
-    return open_in(connect(url), spec, facts)
+    return open_in(connect(url), spec, facts, url=url)
 
 
-def open_in(storage: BaseStorage, spec: StudySpec, facts: StudyFacts) -> Recorder:
+def open_in(
+    storage: BaseStorage, spec: StudySpec, facts: StudyFacts, *, url: str = "memory:"
+) -> Recorder:
     """:func:`open_study` in an open storage (Optuna's in-memory one too)."""
-    names = {study.study_name: study._study_id for study in storage.get_all_studies()}
-    study_id = names.get(spec.name)
-    if study_id is None:
-        direction = (
-            StudyDirection.MAXIMIZE if spec.direction == "maximize" else StudyDirection.MINIMIZE
-        )
-        study_id = storage.create_new_study([direction], study_name=spec.name)
-    document = to_document(spec)
-    attributes = storage.get_study_user_attrs(study_id)
-    if READY in attributes:
-        _check(spec, facts, attributes)
-        storage.set_study_user_attr(study_id, "space", document)
-    else:
-        fixed = {**asdict(facts), "seed": spec.seed, "objective": spec.objective}
-        for name, value in fixed.items():
-            storage.set_study_user_attr(study_id, name, _plain(value))
-        storage.set_study_user_attr(study_id, "space", document)
-        optuna.load_study(study_name=spec.name, storage=storage).set_metric_names([spec.objective])
-        storage.set_study_user_attr(study_id, READY, True)
-    recorder = Recorder(storage, spec)
+    with storage_faults(url):
+        known = {study.study_name: study for study in storage.get_all_studies()}
+        study = known.get(spec.name)
+        attributes = {} if study is None else study.user_attrs
+        if READY in attributes:
+            _check(spec, facts, attributes, set(known))
+        elif study is not None and not _half_made(storage, study, spec):
+            raise fail(
+                f"{spec.name} is another program's Optuna study in {redact(url)}",
+                fix=f"--name {_another(spec.name, set(known))}",
+                status=Exit.CONFLICT,
+            )
+        with together(storage):
+            if study is None:
+                storage.create_new_study([_direction(spec)], study_name=spec.name)
+            study_id = storage.get_study_id_from_name(spec.name)
+            now = datetime.now(UTC).isoformat(timespec="milliseconds")
+            document = plain(to_document(spec))
+            written: dict[str, object] = {"space": document, "opened": now}
+            if READY not in attributes:
+                written |= plain(asdict(facts))
+                written |= {"seed": spec.seed, "objective": spec.objective, "seconds": 0.0}
+                made = optuna.load_study(study_name=spec.name, storage=storage)
+                made.set_metric_names([spec.objective])
+            for name, value in written.items():
+                storage.set_study_user_attr(study_id, name, value)
+            storage.set_study_user_attr(study_id, READY, True)
+    recorder = Recorder(storage, spec, url=url)
     recorder.recover()
     return recorder
 
 
-def _check(spec: StudySpec, facts: StudyFacts, attributes: Mapping[str, object]) -> None:
+def _direction(spec: StudySpec) -> StudyDirection:
+    return StudyDirection.MAXIMIZE if spec.direction == "maximize" else StudyDirection.MINIMIZE
+
+
+def _half_made(storage: BaseStorage, study: FrozenStudy, spec: StudySpec) -> bool:
+    """Whether a crash cut the making of this study short."""
+    return (
+        study.directions == [_direction(spec)]
+        and set(study.user_attrs) <= {field.name for field in fields(StudyFacts)} | _OWN
+        and not storage.get_all_trials(study._study_id, deepcopy=False)
+    )
+
+
+def _check(
+    spec: StudySpec, facts: StudyFacts, attributes: Mapping[str, object], names: set[str]
+) -> None:
     """Refuse to go on with another study under the same name."""
     changes: list[str] = []
     stored = attributes["space"]
     assert isinstance(stored, dict)
-    old, new = identity(stored), identity(to_document(spec))
+    old, new = identity(stored), identity(plain(to_document(spec)))
     changes += diff(old, new)
     for name, what in (
         ("fingerprint", "the images, labels or split"),
         ("backbones", "the backbones"),
+        ("asked", "the backbones of the file"),
         ("weights", "the pretrained weights"),
     ):
-        before, now = attributes.get(name), _plain(asdict(facts)[name])
+        before, now = attributes.get(name), plain(getattr(facts, name))
         if before != now:
             changes.append(f"{what} changed: {_short(before)} -> {_short(now)}")
     if changes:
         problems = [Problem(fact=f"study {spec.name} exists with other content")]
         problems += [Problem(fact=change) for change in changes[:-1]]
-        problems.append(Problem(fact=changes[-1], fix=f"--name {_another(spec.name)}"))
+        problems.append(Problem(fact=changes[-1], fix=f"--name {_another(spec.name, names)}"))
         raise SearchError(problems, Exit.CONFLICT)
 
 
-def _another(name: str) -> str:
-    """A name to use instead: ``flowers`` -> ``flowers-2`` -> ``flowers-3``."""
-    stem, dash, number = name.rpartition("-")
-    if dash and number.isdigit():
-        return f"{stem}-{int(number) + 1}"
-    return f"{name[:60]}-2"
+def _another(name: str, taken: set[str]) -> str:
+    """A free name to use instead: ``flowers`` -> ``flowers-2`` -> ``flowers-3``."""
+    stem, dash, digits = name.rpartition("-")
+    if not (stem and dash and digits.isdecimal() and len(digits) < 6):
+        stem, digits = name, "1"
+    number = int(digits) + 1
+    while (free := f"{stem[:57]}-{number}") in taken:
+        number += 1
+    return free
 
 
 def _short(value: object) -> str:
@@ -111,9 +148,3 @@ def _short(value: object) -> str:
         return ", ".join(f"{name} {str(part)[:12]}" for name, part in value.items())
     return str(value)[:12]
 
-
-def _plain(value: object) -> object:
-    """As JSON will give it back."""
-    if isinstance(value, tuple):
-        return list(value)
-    return dict(value) if isinstance(value, Mapping) else value

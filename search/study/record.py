@@ -1,33 +1,40 @@
 """The one writer of a study: ask, report, settle.
 
 What a call recorded before it returned stays, whatever happens to the process.
-Every call can be repeated: reporting an epoch again or settling a trial again
-changes nothing. The study is opened (made, or found and checked) in
-``opening.py``.
+Each call is one transaction: a crash leaves it whole or not at all, so no trial
+is ever half sampled or half settled. Every call can be repeated: reporting an
+epoch or settling a trial again changes nothing. The study is opened (made, or
+found and checked) in ``opening.py``.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from search.space.domains import Domain, choose
-from search.space.points import grid
+from search.problems import Exit, fail
 from search.space.settings import Value
 from search.space.spec import StudySpec
-from search.study.records import Asked, Outcome, State, StudyView
-from search.study.samplers import Seeded, stored_name, suggest
-from search.study.views import best_epoch, read
+from search.study.records import Asked, Outcome, State, StudyView, TrialView
+from search.study.rows import LAST, plain, trial_view
+from search.study.samplers import Drawn, Proposer, key
+from search.study.storage import closed, storage_faults, together
 
-_GRID_LIMIT = 100_000
-"""Points of a grid that are ever looked at."""
+_OPTUNA = {
+    State.COMPLETE: TrialState.COMPLETE,
+    State.PRUNED: TrialState.PRUNED,
+    State.FAILED: TrialState.FAIL,
+}
+_COLUMNS = ("parameters_trained", "parameters_total", "peak_memory_mb", "host")
+"""Of the last report; columns of their own in the dashboard once settled."""
 
 
 class Recorder:
@@ -36,17 +43,19 @@ class Recorder:
     Args:
         storage: An Optuna storage that holds the study.
         spec: The study, narrowed to its backbones.
+        url: Where the storage is, for messages.
     """
 
-    def __init__(self, storage: BaseStorage, spec: StudySpec) -> None:
+    def __init__(self, storage: BaseStorage, spec: StudySpec, *, url: str = "memory:") -> None:
         self.spec = spec
         self._storage = storage
-        self._study = optuna.load_study(
-            study_name=spec.name, storage=storage, sampler=Seeded(spec.sampler, spec.seed)
-        )
+        self._url = url
         self._id = storage.get_study_id_from_name(spec.name)
         self._maximize = spec.direction == "maximize"
         self._began: dict[int, float] = {}
+        self._lock = threading.RLock()
+        with self._faults():
+            self._load()
 
     # Asking -------------------------------------------------------------------
 
@@ -57,27 +66,18 @@ class Recorder:
         then the points to be tried first; then what the sampler proposes.
 
         Returns:
-            None when a grid has no point left.
+            None when every point of the space was tried.
         """
-        trials = self._trials()
-        if not any(trial.state == TrialState.WAITING for trial in trials):
-            first = self._next_first(trials)
-            if first is not None:
-                self._enqueue(self.spec.first[first], {"first": first})
-            elif self.spec.sampler.name == "grid" and not self._enqueue_grid(trials):
-                return None
-        trial = self._study.ask()
-        frozen = self._storage.get_trial(trial._trial_id)
-        point = frozen.user_attrs.get("point")
-        if point is None:
-            point = self._point(trial)
-            trial.set_user_attr("point", point)
-        if "started" not in frozen.user_attrs:
-            trial.set_user_attr("started", datetime.now(UTC).isoformat(timespec="seconds"))
-        self._began[trial.number] = time.monotonic()
-        return Asked(
-            number=trial.number, point=point, curve=dict(sorted(frozen.intermediate_values.items()))
-        )
+        with self._writing():
+            waiting = next(
+                (trial for trial in self._views.values() if trial.state is State.WAITING), None
+            )
+            number = self._create() if waiting is None else self._go_on(waiting)
+        if number is None:
+            return None
+        view = self._refresh(number)
+        self._began[number] = time.monotonic()
+        return Asked(number=number, point=view.params, curve=view.curve)
 
     @property
     def default_number(self) -> int | None:
@@ -85,7 +85,8 @@ class Recorder:
         if not self.spec.default_first:
             return None
         return next(
-            (trial.number for trial in self._trials() if trial.user_attrs.get("first") == 0), None
+            (view.number for view in self._views.values() if view.attributes.get("first") == 0),
+            None,
         )
 
     # Reporting ----------------------------------------------------------------
@@ -100,64 +101,64 @@ class Recorder:
             attributes: Kept of the last epoch alone; JSON values.
 
         Raises:
-            ValueError: If ``value`` is not finite, or the trial is settled.
+            ValueError: If ``value`` is not finite, or the trial does not run.
         """
         if not math.isfinite(value):
             raise ValueError(f"a reported value must be finite, got {value=} at {epoch=}")
-        trial = self._trial(number)
-        if epoch in trial.intermediate_values:
-            return
-        if trial.state != TrialState.RUNNING:
-            raise ValueError(f"trial {number} is {trial.state.name}, so it cannot report")
-        self._storage.set_trial_user_attr(trial._trial_id, "last", dict(attributes))
-        self._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+        with self._writing():
+            view = self._views[number]
+            if epoch in view.curve:
+                return
+            if view.state is not State.RUNNING:
+                raise ValueError(f"trial {number} is {view.state.name}, so it cannot report")
+            trial = self._ids[number]
+            self._storage.set_trial_intermediate_value(trial, epoch, value)
+            if epoch > max(view.curve, default=0):
+                self._storage.set_trial_user_attr(trial, LAST, plain(attributes))
+        self._refresh(number)
 
     def settle(self, number: int, outcome: Outcome) -> None:
         """End a trial: COMPLETE with its best value, PRUNED, or FAIL with a reason.
 
         Raises:
-            ValueError: If it is settled otherwise already, or complete without
-                a value.
+            ValueError: If it is settled otherwise already, waits, or is complete
+                without a value.
         """
-        trial = self._trial(number)
-        if trial.state.is_finished():
-            if _STATES[outcome.state] != trial.state:
-                raise ValueError(f"trial {number} is settled as {trial.state.name} already")
-            return
-        best = best_epoch(trial.intermediate_values, maximize=self._maximize)
-        if outcome.state is State.COMPLETE and best is None:
-            raise ValueError(f"trial {number} cannot be complete without a value")
-        self._keep_seconds(trial)
-        attributes: dict[str, Any] = {
-            "why": outcome.why,
-            "epochs": max(trial.intermediate_values, default=0),
-        }
-        if best is not None:
-            attributes |= {"best_value": trial.intermediate_values[best], "best_epoch": best}
-        if outcome.reason is not None:
-            attributes["reason"] = str(outcome.reason)
-        if outcome.detail:
-            attributes["detail"] = outcome.detail
-        last = trial.user_attrs.get("last", {})
-        for name in ("parameters_trained", "parameters_total", "peak_memory_mb", "host"):
-            if name in last:
-                attributes[name] = last[name]
-        for name, value in attributes.items():
-            self._storage.set_trial_user_attr(trial._trial_id, name, value)
-        self._study.tell(
-            number,
-            values=trial.intermediate_values[best]
-            if outcome.state is State.COMPLETE and best is not None
-            else None,
-            state=_STATES[outcome.state],
-        )
+        with self._writing():
+            view = self._views[number]
+            state = _OPTUNA[outcome.state]
+            if view.state.settled:
+                if view.state is not outcome.state:
+                    raise ValueError(f"trial {number} is settled as {view.state.name} already")
+                return
+            if view.state is State.WAITING:
+                raise ValueError(f"trial {number} waits, so it cannot be settled")
+            if outcome.state is State.COMPLETE and view.best_value is None:
+                raise ValueError(f"trial {number} cannot be complete without a value")
+            value = None
+            if outcome.state is State.COMPLETE:
+                value = view.best_value
+            elif outcome.state is State.PRUNED and view.curve:
+                value = view.curve[max(view.curve)]  # as Optuna's own pruners leave it
+            trial = self._ids[number]
+            for name, part in self._ending(view, outcome).items():
+                self._storage.set_trial_user_attr(trial, name, plain(part))
+            self._storage.set_trial_state_values(trial, state, None if value is None else [value])
+        self._began.pop(number, None)
+        self._refresh(number)
+        self._proposer.settle(number, state, value, view.curve)
 
     def interrupt(self, number: int) -> None:
         """Set a running trial back to waiting, with its params and its curve."""
-        trial = self._trial(number)
-        if trial.state == TrialState.RUNNING:
-            self._keep_seconds(trial)
-            self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
+        with self._writing():
+            view = self._views[number]
+            if view.state is not State.RUNNING:
+                return
+            trial = self._ids[number]
+            self._storage.set_trial_user_attr(trial, "seconds", self._seconds(view))
+            self._storage.set_trial_state_values(trial, TrialState.WAITING)
+        self._began.pop(number, None)
+        self._refresh(number)
 
     def recover(self) -> tuple[int, ...]:
         """Set the trials that a dead driver left running back to waiting.
@@ -165,7 +166,7 @@ class Recorder:
         Returns:
             Their numbers.
         """
-        left = [trial.number for trial in self._trials() if trial.state == TrialState.RUNNING]
+        left = [view.number for view in self._views.values() if view.state is State.RUNNING]
         for number in left:
             self.interrupt(number)
         return tuple(left)
@@ -174,76 +175,154 @@ class Recorder:
 
     def add_seconds(self, seconds: float) -> None:
         """Add wall time to the study's."""
-        before = float(self._storage.get_study_user_attrs(self._id).get("seconds", 0.0))
-        self.set_result("seconds", before + seconds)
+        self.set_result("seconds", float(self._attributes.get("seconds", 0.0)) + seconds)
 
     def set_result(self, name: str, value: Any) -> None:
         """Keep a JSON value with the study."""
-        self._storage.set_study_user_attr(self._id, name, value)
+        with self._writing():
+            self._storage.set_study_user_attr(self._id, name, plain(value))
+        self._attributes[name] = plain(value)
 
     def view(self) -> StudyView:
-        """The study now."""
-        return read(self._storage, self._id)
+        """The study now: what is committed, nothing else."""
+        with self._lock:
+            return StudyView(
+                name=self.spec.name,
+                objective=self.spec.objective,
+                direction=self.spec.direction,
+                trials=tuple(self._views.values()),
+                attributes=dict(self._attributes),
+            )
+
+    def close(self) -> None:
+        """Let go of the storage; a SQLite file is then one file again."""
+        with self._lock:
+            closed(self._storage)
 
     # ------------------------------------------------------------------------------
 
-    def _trials(self) -> list[FrozenTrial]:
-        return self._storage.get_all_trials(self._id, deepcopy=False)
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        with self._lock, storage_faults(self._url):
+            yield
 
-    def _trial(self, number: int) -> FrozenTrial:
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
-        return self._storage.get_trial(trial_id)
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction; when it fails, what is there is read again."""
+        with self._faults():
+            if self._unsure:
+                self._load()
+            try:
+                with together(self._storage):
+                    yield
+            except BaseException:
+                self._unsure = True
+                raise
 
-    def _point(self, trial: optuna.trial.Trial) -> dict[str, Value]:
-        space = self.spec.space
+    def _load(self) -> None:
+        self._attributes = dict(self._storage.get_study_user_attrs(self._id))
+        self._ids: dict[int, int] = {}
+        self._views: dict[int, TrialView] = {}
+        self._proposer = Proposer(self.spec)
+        trials = self._storage.get_all_trials(self._id, deepcopy=False)
+        for trial in sorted(trials, key=lambda each: each.number):
+            self._ids[trial.number] = trial._trial_id
+            view = self._views[trial.number] = self._view(trial)
+            if view.params:
+                self._proposer.remember(trial.number, trial.params, trial.distributions)
+                if view.state.settled:
+                    self._proposer.settle(trial.number, trial.state, trial.value, view.curve)
+        self._unsure = False
 
-        def pick(name: str, domain: Domain) -> Value:
-            return suggest(trial, space[name], domain)
+    def _refresh(self, number: int) -> TrialView:
+        """Read back what was committed of a trial."""
+        with self._faults():
+            view = self._view(self._storage.get_trial(self._ids[number]))
+            self._views[number] = view
+            return view
 
-        return choose(space, pick)
+    def _view(self, trial: FrozenTrial) -> TrialView:
+        return trial_view(
+            trial.number,
+            trial.state.name,
+            trial.user_attrs,
+            trial.intermediate_values,
+            maximize=self._maximize,
+        )
 
-    def _next_first(self, trials: list[FrozenTrial]) -> int | None:
-        """Index of the first point to be tried that no trial has."""
-        used = {trial.user_attrs.get("first") for trial in trials}
-        return next((index for index in range(len(self.spec.first)) if index not in used), None)
+    def _create(self) -> int | None:
+        number = len(self._views)
+        attributes: dict[str, Any] = {"started": _now()}
+        used = {view.attributes.get("first") for view in self._views.values()}
+        first = next((index for index in range(len(self.spec.first)) if index not in used), None)
+        if first is not None:
+            attributes["first"] = first
+            drawn: Drawn | None = self._proposer.at(dict(self.spec.first[first]))
+        else:
+            drawn = self._proposer.propose(number, self._tried())
+        if drawn is None:
+            return None
+        trial = self._storage.create_new_trial(
+            self._id,
+            create_trial(
+                state=TrialState.RUNNING,
+                params=dict(drawn.params),
+                distributions=dict(drawn.distributions),
+                user_attrs={"point": dict(drawn.point), **attributes},
+            ),
+        )
+        if self._storage.get_trial_number_from_id(trial) != number:
+            raise fail(
+                f"another process adds trials to study {self.spec.name}",
+                fix="end it, then run the same command again",
+                status=Exit.CONFLICT,
+            )
+        self._ids[number] = trial
+        self._proposer.remember(number, drawn.params, drawn.distributions)
+        return number
 
-    def _enqueue(self, point: tuple[tuple[str, Value], ...], attributes: dict[str, Any]) -> None:
-        """Have the next ``ask`` take this point."""
-        given = dict(point)
-        params: dict[str, Value] = {}
+    def _go_on(self, view: TrialView) -> int:
+        """Run a waiting trial, one without a point (another program's) too."""
+        number, trial = view.number, self._ids[view.number]
+        if not view.params:
+            given = dict(self._storage.get_trial(trial).params)
+            drawn = self._proposer.propose(number, self._tried(), given)
+            if drawn is None:
+                raise ValueError(f"trial {number} waits without a point, and none is left")
+            for name, distribution in drawn.distributions.items():
+                if name not in given:
+                    stored = distribution.to_internal_repr(drawn.params[name])
+                    self._storage.set_trial_param(trial, name, stored, distribution)
+            self._storage.set_trial_user_attr(trial, "point", dict(drawn.point))
+            self._storage.set_trial_user_attr(trial, "started", _now())
+            self._proposer.remember(number, drawn.params, drawn.distributions)
+        self._storage.set_trial_state_values(trial, TrialState.RUNNING)
+        return number
 
-        def pick(name: str, domain: Domain) -> Value:
-            params[stored_name(self.spec.space[name], domain)] = given[name]
-            return given[name]
+    def _tried(self) -> set[tuple[tuple[str, str, Value], ...]]:
+        return {key(view.params) for view in self._views.values() if view.params}
 
-        choose(self.spec.space, pick)
-        self._study.enqueue_trial(params, user_attrs=attributes)
+    def _ending(self, view: TrialView, outcome: Outcome) -> dict[str, Any]:
+        """What a trial keeps when it is settled; it cannot be written to later."""
+        kept: dict[str, Any] = {
+            "why": outcome.why,
+            "ended": _now(),
+            "epochs": max(view.curve, default=0),
+            "seconds": self._seconds(view),
+        }
+        if view.best_value is not None:
+            kept |= {"best_value": view.best_value, "best_epoch": view.best_epoch}
+        if outcome.reason is not None:
+            kept["reason"] = str(outcome.reason)
+        if outcome.detail:
+            kept["detail"] = outcome.detail
+        return kept | {name: view.attributes[name] for name in _COLUMNS if name in view.attributes}
 
-    def _enqueue_grid(self, trials: list[FrozenTrial]) -> bool:
-        """Have the next ``ask`` take the grid's next point; False without any."""
-        used = {_key(trial.user_attrs.get("point", {})) for trial in trials}
-        for point in grid(self.spec.space, _GRID_LIMIT):
-            if _key(point) not in used:
-                self._enqueue(tuple(point.items()), {})
-                return True
-        return False
-
-    def _keep_seconds(self, trial: FrozenTrial) -> None:
-        """Add the time since ``ask`` to the trial's seconds over all runs."""
-        began = self._began.pop(trial.number, None)
-        if began is not None:
-            before = float(trial.user_attrs.get("seconds", 0.0))
-            seconds = round(before + time.monotonic() - began, 3)
-            self._storage.set_trial_user_attr(trial._trial_id, "seconds", seconds)
-
-
-_STATES = {
-    State.COMPLETE: TrialState.COMPLETE,
-    State.PRUNED: TrialState.PRUNED,
-    State.FAILED: TrialState.FAIL,
-}
+    def _seconds(self, view: TrialView) -> float:
+        """Wall time of a trial over all runs."""
+        here = time.monotonic() - self._began.get(view.number, time.monotonic())
+        return round(float(view.attributes.get("seconds", 0.0)) + here, 3)
 
 
-def _key(point: Mapping[str, Value]) -> tuple[tuple[str, str, Value], ...]:
-    """A point as something that can be compared; 1 and True stay apart."""
-    return tuple(sorted((name, type(value).__name__, value) for name, value in point.items()))
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

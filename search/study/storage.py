@@ -7,6 +7,7 @@ reading never creates anything; no message holds a password.
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import sys
@@ -21,7 +22,7 @@ from sqlalchemy import orm
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.pool import QueuePool
 
-from search.problems import Exit, SearchError, fail
+from search.problems import Exit, fail
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -73,12 +74,12 @@ def sqlite_file(url: str) -> Path | None:
 @contextmanager
 def storage_faults(url: str) -> Iterator[None]:
     """Turn what a database or its disk does wrong into a SearchError, STORAGE."""
-    from optuna.exceptions import StorageInternalError
-
     try:
         yield
-    except (sqlalchemy.exc.SQLAlchemyError, StorageInternalError, sqlite3.Error, OSError) as error:
-        cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    except Exception as error:
+        if not _is_fault(error):
+            raise
+        cause = error.__cause__ if _is_optunas(error) else error
         origin = getattr(cause, "orig", None) or cause or error
         lines = str(origin).strip().splitlines() or [type(origin).__name__]
         raise fail(
@@ -86,6 +87,17 @@ def storage_faults(url: str) -> Iterator[None]:
             fix="check that it can be reached and written, then run the same command again",
             status=Exit.STORAGE,
         ) from None
+
+
+def _is_fault(error: Exception) -> bool:
+    faults = (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError)
+    return isinstance(error, faults) or _is_optunas(error)
+
+
+def _is_optunas(error: Exception) -> bool:
+    """Whether Optuna says so; without importing it where it never was."""
+    module = sys.modules.get("optuna.exceptions")
+    return module is not None and isinstance(error, module.StorageInternalError)
 
 
 def _without_password(text: str, url: str) -> str:
@@ -133,8 +145,6 @@ def _open_sqlite(path: Path, *, read_only: bool) -> sqlite3.Connection:
 
 
 def _can_write_beside(path: Path) -> bool:
-    import os
-
     return os.access(path.parent, os.W_OK)
 
 
@@ -253,12 +263,12 @@ def together(storage: BaseStorage) -> Iterator[None]:
         return
     if session.gathering:
         raise RuntimeError("together() inside together()")
-    if session.get_bind().dialect.name == "sqlite":
-        # Deferred, a write after a read fails at once when another process has
-        # written in between; so take the write lock, and wait for it, first.
-        session.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
-    session.gathering = True
     try:
+        if session.get_bind().dialect.name == "sqlite":
+            # Deferred, a write after a read fails at once when another process has
+            # written in between; so take the write lock, and wait for it, first.
+            session.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
+        session.gathering = True
         yield
         session.commit()
     except _Undone as error:
@@ -289,5 +299,3 @@ def closed(storage: BaseStorage) -> None:
     if engine is not None:
         engine.dispose()
 
-
-__all__ = ["SearchError", "closed", "connect", "connect_read_only", "redact", "together"]

@@ -1,126 +1,136 @@
-"""A study as plain values, read from its storage. Writes nothing."""
+"""Studies as plain values, read from a storage that may be in use.
+
+Opens it so that it cannot be written, makes no file, and imports neither optuna
+nor anything heavy: five queries in one transaction, so what is seen is of one
+moment. The tables are Optuna's (schema 12); a test holds them against it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+import json
+import math
+from collections import defaultdict
 from typing import Any
 
-from optuna.storages import BaseStorage
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+import sqlalchemy
+from sqlalchemy.engine import Connection, Row
 
 from search.problems import did_you_mean, fail
-from search.study.records import FailReason, State, StudyView, TrialView
-from search.study.storage import connect_read_only
+from search.study.records import StudyView
+from search.study.rows import READY, trial_view
+from search.study.storage import read_engine, redact, storage_faults
 
-_STATES = {
-    TrialState.WAITING: State.WAITING,
-    TrialState.RUNNING: State.RUNNING,
-    TrialState.COMPLETE: State.COMPLETE,
-    TrialState.PRUNED: State.PRUNED,
-    TrialState.FAIL: State.FAILED,
-}
-READY = "ready"
-"""Attribute that is written last when a study is made; without it there is none."""
+_STUDIES = """
+    SELECT studies.study_id, study_name, direction FROM studies
+    JOIN study_directions ON study_directions.study_id = studies.study_id
+"""
+_STUDY_ATTRIBUTES = "SELECT study_id, key, value_json FROM study_user_attributes"
+_TRIALS = "SELECT trial_id, number, state FROM trials WHERE study_id = :study ORDER BY number"
+_TRIAL_ATTRIBUTES = """
+    SELECT a.trial_id, a.key, a.value_json FROM trial_user_attributes a
+    JOIN trials ON trials.trial_id = a.trial_id WHERE trials.study_id = :study
+"""
+_CURVES = """
+    SELECT v.trial_id, v.step, v.intermediate_value, v.intermediate_value_type
+    FROM trial_intermediate_values v
+    JOIN trials ON trials.trial_id = v.trial_id WHERE trials.study_id = :study
+"""
+_ODD = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
 def list_studies(url: str) -> tuple[StudyView, ...]:
-    """All studies of a storage, the newest first; none where there is no storage.
+    """All studies of a storage, the one last run first; none without a storage.
 
     Raises:
-        SearchError: If the storage cannot be opened.
+        SearchError: If the storage cannot be opened (74), or the URL is none (2).
     """
-    storage = connect_read_only(url)
-    if storage is None:
-        return ()
-    try:
-        studies = storage.get_all_studies()
-        return tuple(
-            read(storage, study._study_id)
-            for study in sorted(studies, key=lambda each: each._study_id, reverse=True)
-            if READY in study.user_attrs
-        )
-    finally:
-        storage.remove_session()
+    return _read(url, lambda _names: None)
 
 
 def view(url: str, name: str | None = None) -> StudyView:
-    """One study; the newest where no name is given.
+    """One study; the one last run where no name is given.
 
     Raises:
         SearchError: If there is none of that name, or none at all.
     """
-    studies = list_studies(url)
-    if not studies:
-        raise fail("no studies yet", fix="search run spaces/quick.yaml")
-    if name is None:
-        return studies[0]
-    for study in studies:
-        if study.name == name:
-            return study
-    names = [study.name for study in studies]
-    near = did_you_mean(name, names)
+    names: list[str] = []
+
+    def wanted(known: list[str]) -> list[str]:
+        names.extend(known)
+        return known[:1] if name is None else [name]
+
+    found = _read(url, wanted)
+    if found:
+        return found[0]
+    if not names:
+        raise fail(f"no studies yet in {redact(url)}", fix="search run spaces/quick.yaml")
+    near = did_you_mean(str(name), names)
     raise fail(
-        f"no study {name!r}",
+        f"no study {name!r} in {redact(url)}",
         fix=f"did you mean {near}?" if near else f"one of: {', '.join(names[:12])}",
     )
 
 
 def find(url: str, name: str) -> StudyView | None:
     """The study of that name, or None. Makes no file."""
-    return next((study for study in list_studies(url) if study.name == name), None)
+    return next(iter(_read(url, lambda _names: [name])), None)
 
 
-def read(storage: BaseStorage, study_id: int) -> StudyView:
-    """A study of an open storage."""
-    directions = storage.get_study_directions(study_id)
-    attributes = storage.get_study_user_attrs(study_id)
-    maximize = directions[0] == StudyDirection.MAXIMIZE
-    trials = storage.get_all_trials(study_id, deepcopy=False)
+def _read(url: str, wanted: Any) -> tuple[StudyView, ...]:
+    """The studies that ``wanted`` picks from all names; None picks all."""
+    with storage_faults(url):
+        engine = read_engine(url)
+        if engine is None:
+            return ()
+        try:
+            with engine.connect() as connection:
+                if not sqlalchemy.inspect(connection).has_table("studies"):
+                    return ()
+                connection.rollback()
+                if connection.dialect.name == "sqlite":
+                    connection.execute(sqlalchemy.text("BEGIN"))
+                else:
+                    connection.execution_options(isolation_level="REPEATABLE READ")
+                return _studies(connection, wanted)
+        finally:
+            engine.dispose()
+
+
+def _studies(connection: Connection, wanted: Any) -> tuple[StudyView, ...]:
+    attributes: dict[int, dict[str, Any]] = defaultdict(dict)
+    for study, name, value in _rows(connection, _STUDY_ATTRIBUTES):
+        attributes[study][name] = json.loads(value)
+    ours = [row for row in _rows(connection, _STUDIES) if READY in attributes[row[0]]]
+    ours.sort(key=lambda row: (attributes[row[0]].get("opened", ""), row[0]), reverse=True)
+    names = wanted([row[1] for row in ours])
+    return tuple(
+        _study(connection, study, name, str(direction), attributes[study])
+        for study, name, direction in ours
+        if names is None or name in names
+    )
+
+
+def _study(
+    connection: Connection, study: int, name: str, direction: str, attributes: dict[str, Any]
+) -> StudyView:
+    maximize = direction == "MAXIMIZE"
+    kept: dict[int, dict[str, Any]] = defaultdict(dict)
+    for trial, attribute, value in _rows(connection, _TRIAL_ATTRIBUTES, study=study):
+        kept[trial][attribute] = json.loads(value)
+    curves: dict[int, dict[int, float]] = defaultdict(dict)
+    for trial, epoch, reported, kind in _rows(connection, _CURVES, study=study):
+        curves[trial][epoch] = _ODD.get(kind, reported)
     return StudyView(
-        name=storage.get_study_name_from_id(study_id),
+        name=name,
         objective=str(attributes.get("objective", "")),
         direction="maximize" if maximize else "minimize",
-        trials=tuple(trial_view(trial, maximize=maximize) for trial in _numbered(trials)),
+        trials=tuple(
+            trial_view(number, state, kept[trial], curves[trial], maximize=maximize)
+            for trial, number, state in _rows(connection, _TRIALS, study=study)
+        ),
         attributes=attributes,
     )
 
 
-def trial_view(trial: FrozenTrial, *, maximize: bool) -> TrialView:
-    """A trial of Optuna's as ours."""
-    attributes: dict[str, Any] = dict(trial.user_attrs)
-    curve = dict(sorted(trial.intermediate_values.items()))
-    best = best_epoch(curve, maximize=maximize)
-    reason = attributes.get("reason")
-    started = attributes.get("started")
-    return TrialView(
-        number=trial.number,
-        state=_STATES[trial.state],
-        params=attributes.get("point", trial.params),
-        curve=curve,
-        best_value=None if best is None else curve[best],
-        best_epoch=best,
-        why=str(attributes.get("why", "")),
-        reason=None if reason is None else FailReason(reason),
-        started=datetime.fromisoformat(started) if started else _aware(trial.datetime_start),
-        ended=_aware(trial.datetime_complete),
-        attributes=attributes,
-    )
-
-
-def best_epoch(curve: dict[int, float], *, maximize: bool) -> int | None:
-    """The epoch of the best value, the earliest on a tie; None without any."""
-    if not curve:
-        return None
-    sign = -1.0 if maximize else 1.0
-    return min(curve, key=lambda epoch: (sign * curve[epoch], epoch))
-
-
-def _numbered(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    return sorted(trials, key=lambda trial: trial.number)
-
-
-def _aware(moment: datetime | None) -> datetime | None:
-    """Optuna stores local times without a zone."""
-    return None if moment is None else moment.astimezone(UTC)
+def _rows(connection: Connection, query: str, **values: int) -> list[Row[Any]]:
+    return list(connection.execute(sqlalchemy.text(query), values))

@@ -26,6 +26,7 @@ from search.tuning.events import (
     TrialSettled,
     TrialStarted,
 )
+from search.tuning.job import Told
 
 FAILURES_IN_A_ROW = 5
 """A study whose first settled trials all failed is stopped after this many."""
@@ -111,6 +112,11 @@ class Conductor:
         self._settled_here: list[float] = []
         self.too_many_failures = False
         self.last_progress = time.monotonic()
+
+    def __getstate__(self) -> dict[str, object]:
+        """Ray pickles what it is given into a file: nothing of ours, which holds
+        locks and the storage's URL, goes there."""
+        return {}
 
     # What Ray's searcher asks ------------------------------------------------
 
@@ -201,20 +207,11 @@ class Conductor:
             return False
         self.last_progress = time.monotonic()
         self._reports_awaited.discard(ray_id)
-        failure = result.get("failure")
-        if failure is not None:
-            self._settle(
-                ray_id,
-                Outcome(
-                    state=State.FAILED,
-                    reason=FailReason(failure["reason"]),
-                    why=failure["why"],
-                    detail=failure["detail"],
-                ),
-            )
+        told: Told = result["told"]
+        if told.failure is not None:
+            self._settle(ray_id, told.failure)
             return False
         epoch, value = int(result["epoch"]), float(result["value"])
-        attributes = result["attributes"]
         if not math.isfinite(value):
             self._settle(
                 ray_id,
@@ -227,7 +224,7 @@ class Conductor:
             return False
         if epoch in live.curve:  # read again from the checkpoint by a new worker
             return True
-        self._recorder.report(live.number, epoch, value, attributes)
+        self._recorder.report(live.number, epoch, value, told.attributes)
         live.curve[epoch] = value
         verdict = judge.judge(trial, epoch, value)
         self._listener(
@@ -237,7 +234,7 @@ class Conductor:
                 value=value,
                 keeps=verdict.keeps,
                 why=verdict.why,
-                metrics=attributes.get("metrics", {}),
+                metrics=told.attributes.get("metrics", {}),
             )
         )
         if verdict.finished:

@@ -9,6 +9,7 @@ from typing import Any
 
 from search.backbones.info import Preprocessing
 from search.space.spec import Metric
+from search.study.records import Outcome
 from search.training.config import TrialConfig
 
 
@@ -61,6 +62,17 @@ class TrialJob:
             if prepared.name == name:
                 return prepared
         raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a worker says beside the objective. A class of its own, because Tune
+    flattens every mapping in a result."""
+
+    attributes: Mapping[str, Any]
+    """Of the epoch, for the study; empty for a failure."""
+    failure: Outcome | None = None
+    """Set when the trial failed."""
 
 
 def trial_folder(trials: str | Path, number: int) -> Path:

@@ -34,6 +34,10 @@ class StudySearcher(Searcher):
         self._scheduler = scheduler
         self._resolve = resolve
 
+    def __getstate__(self) -> dict[str, object]:
+        """Nothing of ours goes into Ray's files; see ``Conductor``."""
+        return {}
+
     def suggest(self, trial_id: str) -> Any:
         """Ray's hook: a config, None (ask again later) or FINISHED."""
         asked = self._conductor.next(trial_id, self._scheduler)

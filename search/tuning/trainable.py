@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from search.problems import SearchError, printable
-from search.study.records import FailReason
-from search.tuning.job import TrialJob, trial_folder, unpack
+from search.study.records import FailReason, Outcome, State
+from search.tuning.job import Told, TrialJob, trial_folder, unpack
 
 if TYPE_CHECKING:
     from search.training.config import TrialConfig
@@ -78,7 +78,7 @@ class FineTune(tune.Trainable):
         return {
             "epoch": report.epoch,
             "value": float(report.metrics[self._job.objective]),
-            "attributes": _attributes(report),
+            "told": Told(attributes=_attributes(report)),
         }
 
     def _begin(self, config: dict[str, Any]) -> None:
@@ -114,7 +114,5 @@ def _attributes(report: EpochReport) -> dict[str, Any]:
 
 def _failure(reason: FailReason, why: str, detail: str) -> dict[str, Any]:
     """A result that settles the trial as failed. ``value`` is there for Ray."""
-    return {
-        "value": math.nan,
-        "failure": {"reason": str(reason), "why": printable(why)[:500], "detail": detail},
-    }
+    outcome = Outcome(state=State.FAILED, reason=reason, why=printable(why)[:500], detail=detail)
+    return {"value": math.nan, "told": Told(attributes={}, failure=outcome)}

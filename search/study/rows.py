@@ -1,0 +1,87 @@
+"""From what a storage holds of a trial to a :class:`TrialView`. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from search.study.records import FailReason, State, TrialView
+
+STATES = {
+    "WAITING": State.WAITING,
+    "RUNNING": State.RUNNING,
+    "COMPLETE": State.COMPLETE,
+    "PRUNED": State.PRUNED,
+    "FAIL": State.FAILED,
+}
+"""Our states by Optuna's names."""
+READY = "ready"
+"""Attribute that is written last when a study is made; without it there is none."""
+LAST = "last"
+"""Attribute of a trial: what its last report brought."""
+
+
+def trial_view(
+    number: int,
+    state: str,
+    attributes: Mapping[str, Any],
+    curve: Mapping[int, float],
+    *,
+    maximize: bool,
+) -> TrialView:
+    """A trial as a plain value.
+
+    Args:
+        number: 0-based.
+        state: Optuna's name of it.
+        attributes: As stored.
+        curve: Objective by epoch.
+        maximize: Whether more is better.
+    """
+    curve = dict(sorted(curve.items()))
+    best = best_epoch(curve, maximize=maximize)
+    shown = {
+        # ``seconds`` of a report are the epoch's; those of a trial are its own.
+        **{name: value for name, value in attributes.get(LAST, {}).items() if name != "seconds"},
+        **{name: value for name, value in attributes.items() if name != LAST},
+    }
+    if curve:
+        shown["epochs"] = max(curve)
+    reason = attributes.get("reason")
+    return TrialView(
+        number=number,
+        state=STATES[state],
+        params=dict(attributes.get("point", {})),
+        curve=curve,
+        best_value=None if best is None else curve[best],
+        best_epoch=best,
+        why=str(attributes.get("why", "")),
+        reason=None if reason is None else FailReason(reason),
+        started=_moment(attributes.get("started")),
+        ended=_moment(attributes.get("ended")),
+        attributes=shown,
+    )
+
+
+def best_epoch(curve: Mapping[int, float], *, maximize: bool) -> int | None:
+    """The epoch of the best finite value, the earliest on a tie; None without any."""
+    sign = -1.0 if maximize else 1.0
+    finite = [epoch for epoch, value in curve.items() if math.isfinite(value)]
+    return min(finite, key=lambda epoch: (sign * curve[epoch], epoch), default=None)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON gives it back; a number that is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _moment(text: object) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
