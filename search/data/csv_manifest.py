@@ -191,7 +191,10 @@ def _columns(
         problems.append(Problem(fact=fact, fix=fix, place=place))
 
     columns: dict[str, int] = {}
-    notes = []
+    notes: list[str] = []
+    if len(fields) == 1 and any(mark in text for mark in ";\t|"):
+        problem("the columns are not separated by commas", "path,label")
+        return columns, notes
     for at, column in enumerate(names):
         absent = [known for known in _COLUMNS if known not in names]
         near = did_you_mean(column, absent)

@@ -12,8 +12,9 @@ import hashlib
 import os
 import stat
 import warnings
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Literal, TypeAlias, cast
+from typing import Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ INTERPOLATIONS: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
 }
 
+_SLIVER = 8
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
 _BITS_PER_SAMPLE = 258  # TIFF tag
 _PHOTOMETRIC = 262  # TIFF tag; 0 is "white is zero"
@@ -97,27 +99,27 @@ def square(image: Image.Image, side: int, interpolation: str) -> npt.NDArray[np.
         uint8 [S, S, C].
 
     Source: torchvision's Resize (long side cut to a whole pixel) and CenterCrop
-    (offset rounded). Deviation: only what the crop keeps is computed, so that a
+    (offset rounded), to the last bit. Deviation: of a sliver, longer than
+    _SLIVER times its width, only what the crop keeps is computed, so that a
     1 x 60000 image costs no more than its crop.
     """
     width, height = image.size
     short = min(width, height)
-    box = (*_span(width, short, side), *_span(height, short, side))
-    cut = image.resize(
-        (side, side), INTERPOLATIONS[interpolation], box=(box[0], box[2], box[1], box[3])
-    )
+    filter_ = INTERPOLATIONS[interpolation]
+    size = (side * width // short, side * height // short)
+    left, top = round((size[0] - side) / 2), round((size[1] - side) / 2)
+    if max(width, height) <= _SLIVER * short:
+        cut = image.resize(size, filter_).crop((left, top, left + side, top + side))
+    else:
+        across, down = width / size[0], height / size[1]
+        box = (left * across, top * down, (left + side) * across, (top + side) * down)
+        cut = image.resize(
+            (side, side), filter_, (*box[:2], min(box[2], width), min(box[3], height))
+        )
     return np.asarray(cut, dtype=np.uint8)
 
 
-def _span(length: int, short: int, side: int) -> tuple[float, float]:
-    """Where the crop starts and ends on an axis, in the image's own pixels."""
-    resized = side * length // short
-    start = round((resized - side) / 2)
-    scale = length / resized
-    return start * scale, min((start + side) * scale, float(length))
-
-
-def _opened(path: Path) -> BinaryIO:
+def _opened(path: Path) -> BufferedReader:
     """The file, once it is known to be a regular one: opening a pipe would wait for ever."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -127,7 +129,7 @@ def _opened(path: Path) -> BinaryIO:
         raise BadImage(_said(error)) from error
 
 
-def _decode(file: BinaryIO) -> Image.Image:
+def _decode(file: BufferedReader) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # damaged metadata is no concern of ours
         try:

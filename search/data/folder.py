@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from search.data.images import Part
+from search.data.images import PARTS, Part
 from search.data.listing import PART_NAMES, Found, Listing, quantity
 from search.problems import Exit, SearchError, fail
 
@@ -73,7 +73,6 @@ def list_folder(folder: Path) -> Listing:
         raise _fail(f"{root} holds no class folders", f"{root}/<class>/<image>.jpg")
     images.sort(key=lambda image: image.path)
     if parts:
-        walk.notes += _part_notes(images, set(parts))
         walk.notes += [
             f"{other} passed over: not one of train, val and test"
             for other in _folders(root)
@@ -95,48 +94,38 @@ def _parts(root: Path) -> dict[Part, Path]:
     holds folders and no images of its own.
     """
     folders = list(_folders(root))
-    named = [folder for folder in folders if folder.name.lower() in PART_NAMES]
+    named = sorted(
+        (folder for folder in folders if folder.name.lower() in PART_NAMES),
+        key=lambda folder: PARTS.index(PART_NAMES[folder.name.lower()]),
+    )
     parts: dict[Part, Path] = {}
-    flat = []
+    flat: list[tuple[Path, int]] = []
     for folder in named:
-        if _folders_only(folder):
+        images = sum(1 for _ in _files(folder, images_only=True))
+        if images:
+            flat.append((folder, images))
+        elif any(True for _ in _folders(folder)):
             part = PART_NAMES[folder.name.lower()]
             if part in parts:
                 raise _fail(
                     f"{parts[part]} and {folder} are the same part", f"merge them into {part}/"
                 )
             parts[part] = folder
-        else:
-            flat.append(folder)
-    if named and len(named) == len(folders) and (flat or "train" not in parts):
-        if flat and any(True for _ in _files(flat[0], images_only=True)):
-            raise _no_classes(flat[0], sum(1 for _ in _files(flat[0], images_only=True)))
-        if "train" not in parts:
-            raise _fail(f"{root} has no train/ beside {named[0].name}/", f"{root}/train/<class>/")
+    if flat and (parts or len(named) == len(folders)):
+        raise _no_classes(*flat[0])
     if not parts:
         return {}
     others = [folder for folder in folders if folder not in named and _has_images(folder)]
-    if "train" not in parts or (len(parts) == 1 and others):
-        part_folder = next(iter(parts.values()))
+    layout = "either a folder per class, or train/, val/ and test/ with a folder per class inside"
+    first = next(iter(parts.values()))
+    if others and (len(parts) == 1 or "train" not in parts):
         raise _fail(
-            f"{root} holds {part_folder.name}/ with class folders, and {others[0].name}/ beside it"
-            if others
-            else f"{root} has no train/ with class folders",
-            "either a folder per class, or train/, val/ and test/ with a folder per class inside",
+            f"{root} holds {first.name}/ with class folders, and {others[0].name}/ beside it",
+            layout,
         )
+    if "train" not in parts:
+        raise _fail(f"{root} has no train/ beside {first.name}/", layout)
     return parts
-
-
-def _part_notes(images: list[Found], parts: set[Part]) -> Iterator[str]:
-    """Classes that a given part lacks."""
-    classes = sorted({image.label for image in images})
-    present = {(image.part, image.label) for image in images}
-    for part in ("val", "test"):
-        lacking = [label for label in classes if (part, label) not in present]
-        if part in parts and lacking:
-            yield f"{part} has no image of {', '.join(map(repr, lacking[:5]))}" + (
-                f" and {len(lacking) - 5} more classes" if len(lacking) > 5 else ""
-            )
 
 
 class _Walk:
@@ -176,7 +165,8 @@ class _Walk:
     def others(self) -> Iterator[str]:
         """A note on the files that are no images."""
         if self._passed:
-            kinds = ", ".join(f"{kind} {n:,}" for kind, n in self._passed.most_common(5))
+            most = sorted(self._passed.items(), key=lambda item: (-item[1], item[0]))[:5]
+            kinds = ", ".join(f"{kind} {n:,}" for kind, n in most)
             yield f"{quantity(self._passed.total(), 'file')} passed over: not images ({kinds})"
 
     def _relative(self, path: Path) -> str:
@@ -194,14 +184,14 @@ def leads_out(path: Path, root: Path) -> bool:
 def _folders(folder: Path) -> Iterator[Path]:
     """Visible folders directly inside, sorted; links to folders included."""
     for entry in _entries(folder):
-        if entry.is_dir():
+        if os.path.isdir(entry.path):
             yield Path(entry.path)
 
 
 def _files(folder: Path, *, images_only: bool) -> Iterator[Path]:
     """Visible files directly inside, sorted; links, even broken ones, included."""
     for entry in _entries(folder):
-        if not entry.is_dir() and (
+        if not os.path.isdir(entry.path) and (
             not images_only or os.path.splitext(entry.name)[1].lower() in SUFFIXES
         ):
             yield Path(entry.path)
@@ -219,12 +209,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             f"{folder} cannot be read: {(error.strerror or str(error)).lower()}",
             f"chmod -R u+rX {folder}",
         ) from error
-
-
-def _folders_only(folder: Path) -> bool:
-    return any(True for _ in _folders(folder)) and not any(
-        True for _ in _files(folder, images_only=True)
-    )
 
 
 def _has_images(folder: Path) -> bool:
