@@ -1,7 +1,13 @@
-"""A StudySpec as plain JSON values and back; what two of them differ in."""
+"""A StudySpec as a plain document, and back. Pure.
+
+The document is what the study's storage keeps: JSON-able, every default filled
+in, every domain written as in a space file. A password in ``storage`` is left
+out of it. Documents of an older form are refused, never guessed at.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +23,8 @@ from search.space.domains import (
     Param,
     Space,
 )
+from search.space.secrets import redact
+from search.space.settings import Value
 from search.space.spec import (
     Budget,
     CheckpointsSpec,
@@ -31,151 +39,207 @@ from search.space.spec import (
     WeightsSpec,
 )
 
-_KINDS: Mapping[str, type[Fixed | Choice | IntRange | FloatRange]] = {
-    "fixed": Fixed,
-    "choice": Choice,
-    "int": IntRange,
-    "float": FloatRange,
-}
-_MAY_CHANGE = ("name", "budget", "resources", "storage", "checkpoints")
+Document = dict[str, Any]
+
+FORM = 1
+"""Raised when the meaning of a document changes."""
+FREE = ("name", "budget", "resources", "checkpoints", "storage")
+"""What may change while a study keeps its name."""
 
 
-def to_document(spec: StudySpec) -> dict[str, Any]:
-    """Everything a spec says, as JSON values; :func:`from_document` inverts it."""
-    document = asdict(spec)
-    document["space"] = [
-        {
-            "name": param.name,
-            "branches": [
-                {"domain": _domain(branch.domain), "when": [asdict(each) for each in branch.when]}
-                for branch in param.branches
-            ],
-        }
-        for param in spec.space.params
-    ]
-    plain = _plain(document)
-    assert isinstance(plain, dict)
-    return plain
+def to_document(spec: StudySpec) -> Document:
+    """The whole spec as JSON-able values.
+
+    Returns:
+        E.g. ``{"form": 1, "name": "flowers", ..., "space": {"lr":
+        [{"float": [1e-4, 1e-2], "log": True}]}, ...}``.
+    """
+    return {
+        "form": FORM,
+        "name": spec.name,
+        "seed": spec.seed,
+        "data": asdict(spec.data),
+        "objective": spec.objective,
+        "epochs": asdict(spec.epochs),
+        "space": {
+            param.name: [_branch(branch) for branch in param.branches]
+            for param in spec.space.params
+        },
+        "first": [dict(point) for point in spec.first],
+        "default_first": spec.default_first,
+        "weights": {
+            "source": spec.weights.source,
+            "unavailable": spec.weights.unavailable,
+            "files": {name: _file(file) for name, file in spec.weights.files},
+        },
+        "sampler": asdict(spec.sampler),
+        "scheduler": asdict(spec.scheduler),
+        "budget": asdict(spec.budget),
+        "resources": asdict(spec.resources),
+        "storage": redact(spec.storage),
+        "checkpoints": asdict(spec.checkpoints),
+    }
 
 
 def from_document(document: Mapping[str, Any]) -> StudySpec:
-    """The spec of a document that :func:`to_document` made."""
-    fields = dict(document)
-    data = dict(fields.pop("data"))
-    weights = dict(fields.pop("weights"))
-    return StudySpec(
-        data=DataSpec(**{**data, "split": SplitSpec(**data["split"])}),
-        epochs=Epochs(**fields.pop("epochs")),
-        space=Space(params=tuple(_param(row) for row in fields.pop("space"))),
-        first=tuple(tuple((name, value) for name, value in point) for point in fields.pop("first")),
-        weights=WeightsSpec(
-            source=weights["source"],
-            unavailable=weights["unavailable"],
-            files=tuple((name, _file(row)) for name, row in weights["files"]),
-        ),
-        sampler=SamplerSpec(**fields.pop("sampler")),
-        scheduler=SchedulerSpec(**fields.pop("scheduler")),
-        budget=Budget(**fields.pop("budget")),
-        resources=Resources(**fields.pop("resources")),
-        checkpoints=CheckpointsSpec(**fields.pop("checkpoints")),
-        **fields,
-    )
+    """The spec that ``to_document`` was given, a password in ``storage`` apart.
+
+    Raises:
+        ValueError: If it is no document of this form.
+    """
+    if document.get("form") != FORM:
+        raise ValueError(f"not a study document of form {FORM}: form={document.get('form')!r}")
+    try:
+        data = document["data"]
+        weights = document["weights"]
+        return StudySpec(
+            name=document["name"],
+            seed=document["seed"],
+            data=DataSpec(**{**data, "split": SplitSpec(**data["split"])}),
+            objective=document["objective"],
+            epochs=Epochs(**document["epochs"]),
+            space=Space(
+                params=tuple(
+                    Param(name=name, branches=tuple(_read_branch(branch) for branch in branches))
+                    for name, branches in document["space"].items()
+                )
+            ),
+            first=tuple(tuple(point.items()) for point in document["first"]),
+            default_first=document["default_first"],
+            weights=WeightsSpec(
+                source=weights["source"],
+                unavailable=weights["unavailable"],
+                files=tuple((name, _read_file(file)) for name, file in weights["files"].items()),
+            ),
+            sampler=SamplerSpec(**document["sampler"]),
+            scheduler=SchedulerSpec(**document["scheduler"]),
+            budget=Budget(**document["budget"]),
+            resources=Resources(**document["resources"]),
+            storage=document["storage"],
+            checkpoints=CheckpointsSpec(**document["checkpoints"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"a damaged study document: {error!r}") from error
 
 
-def identity(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The part that must stay the same under one study name."""
-    return {key: value for key, value in document.items() if key not in _MAY_CHANGE}
+def identity(document: Mapping[str, Any]) -> Document:
+    """The part of a document that must not change under one name."""
+    return {name: part for name, part in document.items() if name not in FREE}
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What changed from ``old`` to ``new``, a line each, in the order of ``old``."""
+    """What differs, a line each; params whole, other sections key by key.
+
+    Returns:
+        E.g. ``["space.lr: {float: [0.0003, 0.03], log: true} -> 0.001",
+        "epochs.max: 18 -> 27"]``; empty when they are equal. The order of keys
+        is no difference.
+    """
+    return _diff(old, new, "")
+
+
+def _diff(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> list[str]:
     lines: list[str] = []
-    _compare("", _by_name(old), _by_name(new), lines)
+    for key in dict.fromkeys([*old, *new]):
+        name = f"{prefix}{key}"
+        if key not in old:
+            lines.append(f"{name}: not there -> {_short(new[key])}")
+        elif key not in new:
+            lines.append(f"{name}: {_short(old[key])} -> not there")
+        elif old[key] != new[key]:
+            if isinstance(old[key], dict) and isinstance(new[key], dict):
+                lines += _diff(old[key], new[key], f"{name}.")
+            else:
+                lines.append(f"{name}: {_short(old[key])} -> {_short(new[key])}")
     return lines
 
 
-def _compare(path: str, old: Any, new: Any, lines: list[str]) -> None:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in dict.fromkeys([*old, *new]):
-            here = f"{path}.{key}" if path else str(key)
-            if key not in old:
-                lines.append(f"{here}: added: {_shown(new[key])}")
-            elif key not in new:
-                lines.append(f"{here}: removed: {_shown(old[key])}")
-            else:
-                _compare(here, old[key], new[key], lines)
-    elif old != new:
-        lines.append(f"{path}: {_shown(old)} -> {_shown(new)}")
-
-
-def _by_name(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with the space as a mapping, so that params are compared by name."""
-    readable = dict(document)
-    if isinstance(readable.get("space"), list):
-        readable["space"] = {row["name"]: row["branches"] for row in readable["space"]}
-    return readable
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list) and value and isinstance(value[0], dict) and "domain" in value[0]:
-        return " or ".join(_branch(row) for row in value)
-    text = str(value)
-    return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _branch(row: Mapping[str, Any]) -> str:
-    domain = {key: value for key, value in row["domain"].items() if value not in (None, False)}
-    kind = domain.pop("kind")
-    inner = ", ".join(f"{key} {value}" for key, value in domain.items())
-    when = " and ".join(each["param"] for each in row["when"])
-    return f"{kind} ({inner})" + (f" when {when}" if when else "")
-
-
-def _domain(domain: Domain) -> dict[str, Any]:
-    kind = next(name for name, each in _KINDS.items() if isinstance(domain, each))
-    return {"kind": kind, **asdict(domain)}
-
-
-def _param(row: Mapping[str, Any]) -> Param:
-    return Param(
-        name=row["name"],
-        branches=tuple(
-            Branch(
-                domain=_read(branch["domain"]),
-                when=tuple(
-                    Condition(**{**each, "values": _tuple(each["values"])})
-                    for each in branch["when"]
-                ),
-            )
-            for branch in row["branches"]
-        ),
-    )
-
-
-def _read(row: Mapping[str, Any]) -> Domain:
-    fields = dict(row)
-    kind = _KINDS[fields.pop("kind")]
-    if kind is Choice:
-        fields["choices"] = tuple(fields["choices"])
-    return kind(**fields)
-
-
-def _file(row: Mapping[str, Any]) -> WeightsFile:
-    mean, std = row["mean"], row["std"]
-    return WeightsFile(
-        file=row["file"],
-        mean=None if mean is None else (mean[0], mean[1], mean[2]),
-        std=None if std is None else (std[0], std[1], std[2]),
-    )
-
-
-def _tuple(values: Any) -> Any:
-    return None if values is None else tuple(values)
-
-
-def _plain(value: Any) -> Any:
+def _short(value: object) -> str:
+    """A value as a space file would have it."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return f"{{{', '.join(f'{key}: {_short(part)}' for key, part in value.items())}}}"
     if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return value
+        parts = [_short(part) for part in value]
+        if len(parts) == 1 and isinstance(value[0], dict):
+            return parts[0]
+        return f"[{', '.join(parts)}]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _branch(branch: Branch) -> Document:
+    written = _domain(branch.domain)
+    if branch.when:
+        written["when"] = {condition.param: _condition(condition) for condition in branch.when}
+    return written
+
+
+def _domain(domain: Domain) -> Document:
+    match domain:
+        case Fixed(value=value):
+            return {"value": value}
+        case Choice(choices=choices):
+            return {"choice": list(choices)}
+        case IntRange(low=low, high=high):
+            written: Document = {"int": [low, high]}
+            if domain.step != 1:
+                written["step"] = domain.step
+        case FloatRange():
+            written = {"float": [domain.low, domain.high]}
+            if domain.steps is not None:
+                written["steps"] = domain.steps
+    if domain.log:
+        written["log"] = True
+    return written
+
+
+def _condition(condition: Condition) -> list[Value] | dict[str, float]:
+    if condition.values is not None:
+        return list(condition.values)
+    edges = (("min", condition.min), ("max", condition.max))
+    return {name: edge for name, edge in edges if edge is not None}
+
+
+def _read_branch(written: Mapping[str, Any]) -> Branch:
+    domain: Domain
+    log = written.get("log", False)
+    if "value" in written:
+        domain = Fixed(value=written["value"])
+    elif "choice" in written:
+        domain = Choice(choices=tuple(written["choice"]))
+    elif "int" in written:
+        low, high = written["int"]
+        domain = IntRange(low=low, high=high, step=written.get("step", 1), log=log)
+    else:
+        low, high = written["float"]
+        domain = FloatRange(low=low, high=high, log=log, steps=written.get("steps"))
+    return Branch(
+        domain=domain,
+        when=tuple(_read_condition(name, test) for name, test in written.get("when", {}).items()),
+    )
+
+
+def _read_condition(name: str, test: Any) -> Condition:
+    if isinstance(test, Mapping):
+        return Condition(param=name, min=test.get("min"), max=test.get("max"))
+    return Condition(param=name, values=tuple(test))
+
+
+def _file(file: WeightsFile) -> Document:
+    return {
+        "file": file.file,
+        "mean": None if file.mean is None else list(file.mean),
+        "std": None if file.std is None else list(file.std),
+    }
+
+
+def _read_file(written: Mapping[str, Any]) -> WeightsFile:
+    return WeightsFile(
+        file=written["file"], mean=_three(written["mean"]), std=_three(written["std"])
+    )
+
+
+def _three(written: list[float] | None) -> tuple[float, float, float] | None:
+    if written is None:
+        return None
+    red, green, blue = written
+    return red, green, blue

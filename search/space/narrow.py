@@ -1,81 +1,118 @@
-"""A space without the backbones whose weights are not here."""
+"""A study without the backbones that cannot be used here. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from search.space.domains import Branch, Choice, Condition, Fixed, Param, Space
-from search.space.settings import Value
+from search.space.domains import Branch, Choice, Condition, Domain, Fixed, Param, Space, same
+from search.space.points import check_point, complete, contains, values_of
+from search.space.reach import in_force, meets
+from search.space.settings import Setting, Value
 from search.space.spec import StudySpec
 
-BACKBONE = "backbone"
+_BACKBONE = "backbone"
 
 
-def narrow(spec: StudySpec, backbones: Collection[str]) -> tuple[StudySpec, tuple[str, ...]]:
-    """Keep only some backbones of a study.
+def narrow(
+    spec: StudySpec, backbones: Collection[str], settings: Mapping[str, Setting]
+) -> tuple[StudySpec, tuple[str, ...]]:
+    """``spec`` with the backbones of ``backbones`` alone.
+
+    Domains, conditions and points to try first that only the others had go
+    with them; the default settings take the first backbone that is left.
 
     Args:
-        spec: The study.
-        backbones: Names to keep; at least one of the space's.
+        backbones: What can be used; at least one of the space's.
+        settings: For the default settings.
 
     Returns:
-        The study without the others, without branches that can no longer hold,
-        and without ``first`` points that use them; and a line for each such
-        point that was dropped.
+        The spec, and what was left out: backbones first, then the points, e.g.
+        ``("vit_b_16", "first: {backbone: vit_b_16, lr: 0.001}")``.
+
+    Raises:
+        ValueError: If no backbone of the space is left.
     """
-    if BACKBONE not in spec.space:
+    if _BACKBONE not in spec.space:
         return spec, ()
-    params = tuple(
-        kept for param in spec.space.params if (kept := _narrowed(param, backbones)) is not None
-    )
-    first = []
-    dropped = []
-    for index, point in enumerate(spec.first):
-        name = dict(point).get(BACKBONE)
-        if name is None or name in backbones:
+    dropped = tuple(str(name) for name in values_of(spec.space[_BACKBONE]) if name not in backbones)
+    if not dropped:
+        return spec, ()
+    space = _without_dead_branches(_with_backbones(spec.space, backbones))
+    if _BACKBONE not in space:
+        raise ValueError(f"no backbone of the space is left, it had {', '.join(dropped)}")
+    first: list[dict[str, Value]] = []
+    if spec.default_first:
+        first.append(dict(complete(space, settings, {}).point))
+    lost = []
+    for pairs in spec.first[1 if spec.default_first else 0 :]:
+        point = dict(pairs)
+        if check_point(space, point):
+            lost.append(f"first: {{{', '.join(f'{name}: {value}' for name, value in pairs)}}}")
+        elif point not in first:
             first.append(point)
-        else:
-            dropped.append(f"first[{index}] uses {name}, which is left out")
-    default_kept = bool(spec.first) and spec.first[0] in first
-    narrowed = replace(
-        spec,
-        space=Space(params=params),
-        first=tuple(first),
-        default_first=spec.default_first and default_kept,
+    narrowed = replace(spec, space=space, first=tuple(tuple(point.items()) for point in first))
+    return narrowed, (*dropped, *lost)
+
+
+def _with_backbones(space: Space, backbones: Collection[str]) -> Space:
+    params = []
+    for param in space.params:
+        if param.name == _BACKBONE:
+            branches = tuple(
+                replace(branch, domain=domain)
+                for branch in param.branches
+                if (domain := _kept(branch.domain, backbones)) is not None
+            )
+            param = replace(param, branches=branches)
+        if param.branches:
+            params.append(param)
+    return Space(params=tuple(params))
+
+
+def _kept(domain: Domain, backbones: Collection[str]) -> Domain | None:
+    if isinstance(domain, Fixed):
+        return domain if domain.value in backbones else None
+    assert isinstance(domain, Choice)
+    choices = tuple(choice for choice in domain.choices if choice in backbones)
+    return Choice(choices=choices) if choices else None
+
+
+def _without_dead_branches(space: Space) -> Space:
+    """Params in order, each without branches and values that nothing reaches.
+
+    What a param depends on comes before it, so one pass is enough.
+    """
+    params: list[Param] = []
+    for param in space.params:
+        known = {other.name: other for other in params}
+        branches = []
+        for branch in param.branches:
+            trimmed = [_trimmed(condition, known) for condition in branch.when]
+            if None not in trimmed:
+                when = tuple(condition for condition in trimmed if condition is not None)
+                branches.append(replace(branch, when=when))
+        candidate = Space(params=(*params, replace(param, branches=tuple(branches))))
+        reached = in_force(candidate, param.name)
+        alive: tuple[Branch, ...] = tuple(
+            branch for index, branch in enumerate(branches) if index in reached
+        )
+        if alive:
+            params.append(replace(param, branches=alive))
+    return Space(params=tuple(params))
+
+
+def _trimmed(condition: Condition, known: Mapping[str, Param]) -> Condition | None:
+    """The condition with the values that its param can still take; None when none."""
+    if condition.param not in known:
+        return None
+    domains = [branch.domain for branch in known[condition.param].branches]
+    if condition.values is None:
+        return condition if any(meets(domain, condition) for domain in domains) else None
+    values = tuple(
+        value for value in condition.values if any(contains(domain, value) for domain in domains)
     )
-    return narrowed, tuple(dropped)
-
-
-def _narrowed(param: Param, backbones: Collection[str]) -> Param | None:
-    branches = []
-    for branch in param.branches:
-        if not all(_can_hold(condition, backbones) for condition in branch.when):
-            continue
-        domain = branch.domain
-        if param.name == BACKBONE:
-            if isinstance(domain, Choice):
-                kept: tuple[Value, ...] = tuple(
-                    choice for choice in domain.choices if choice in backbones
-                )
-                if not kept:
-                    continue
-                domain = Choice(choices=kept)
-            elif isinstance(domain, Fixed) and domain.value not in backbones:
-                continue
-        when = tuple(_kept_values(condition, backbones) for condition in branch.when)
-        branches.append(Branch(domain=domain, when=when))
-    return Param(name=param.name, branches=tuple(branches)) if branches else None
-
-
-def _can_hold(condition: Condition, backbones: Collection[str]) -> bool:
-    if condition.param != BACKBONE or condition.values is None:
-        return True
-    return any(value in backbones for value in condition.values)
-
-
-def _kept_values(condition: Condition, backbones: Collection[str]) -> Condition:
-    if condition.param != BACKBONE or condition.values is None:
-        return condition
-    kept = tuple(value for value in condition.values if value in backbones)
-    return replace(condition, values=kept)
+    if not values:
+        return None
+    unchanged = len(values) == len(condition.values) and all(map(same, values, condition.values))
+    return condition if unchanged else replace(condition, values=values)

@@ -13,6 +13,7 @@ from search.space.domains import (
     Fixed,
     FloatRange,
     IntRange,
+    Param,
     Space,
     choose,
     same,
@@ -68,6 +69,22 @@ def _steps(domain: FloatRange, steps: int) -> tuple[float, ...]:
         else:
             inner.append(domain.low + share * (domain.high - domain.low))
     return (domain.low, *inner, domain.high)
+
+
+def values_of(param: Param) -> tuple[Value, ...]:
+    """Every value that ``param`` can take under any of its conditions, in order.
+
+    Raises:
+        ValueError: If one of its domains is continuous.
+    """
+    found: dict[tuple[bool, Value], Value] = {}
+    for branch in param.branches:
+        listed = values(branch.domain)
+        if listed is None:
+            raise ValueError(f"{param.name} is continuous")
+        for value in listed:
+            found.setdefault((isinstance(value, bool), value), value)
+    return tuple(found.values())
 
 
 def contains(domain: Domain, value: Value) -> bool:

@@ -1,0 +1,292 @@
+"""JSON Schema of a space file, for editors that complete and check. Pure.
+
+It says less than :func:`search.space.load`, which alone decides: what ties keys
+together (a circle of conditions, low above high) is no matter of a schema. What
+it refuses, ``load`` refuses too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from search.space.ranges import MAX_STEPS
+from search.space.sections import SAMPLERS, SCHEDULERS
+from search.space.settings import Setting, Value
+from search.space.spec import METRICS, StudySpec
+from search.space.study_section import NAME
+from search.space.weights_section import SOURCES, UNAVAILABLE
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string", "minLength": 1}
+_NAME: Schema = {"type": ["string", "number"]}
+_NATURAL: Schema = {"type": "integer", "minimum": 1}
+_FLAG: Schema = {"type": "boolean"}
+
+
+def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
+    """The schema (draft 2020-12) of space files checked against these values.
+
+    Args:
+        settings: Everything a trial can vary, by name.
+        backbones: The names that the catalogue has.
+    """
+    sections = {
+        "study": _section(
+            "The study's name and seed.",
+            name={
+                "type": ["string", "number"],
+                "pattern": f"^{NAME.pattern}$",
+                "description": "By default the file's name.",
+            },
+            seed=_seed("Of samplers, heads, order and views."),
+        ),
+        "data": _data(),
+        "objective": {
+            "enum": list(METRICS),
+            "default": METRICS[0],
+            "description": "What is maximized; loss is minimized.",
+        },
+        "epochs": _section(
+            "No trial is stopped before min; the learning-rate schedule ends at max.",
+            min=_NATURAL,
+            max=_NATURAL,
+        ),
+        "space": _space(settings),
+        "first": {
+            "description": "Points tried before sampling; missing keys take their defaults.",
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {"const": "default"},
+                    {
+                        "type": "object",
+                        "properties": {name: _ref(f"value_{name}") for name in settings},
+                        "additionalProperties": False,
+                    },
+                ]
+            },
+            "default": ["default"],
+        },
+        "weights": _weights(backbones),
+        "sampler": _section(
+            "What proposes settings.",
+            name={"enum": list(SAMPLERS), "default": SAMPLERS[0]},
+            startup_trials={
+                "type": "integer",
+                "minimum": 0,
+                "description": "Sampled at random before tpe fits its model.",
+            },
+        ),
+        "scheduler": _section(
+            "What stops hopeless trials early.",
+            name={"enum": list(SCHEDULERS), "default": SCHEDULERS[0]},
+            reduction_factor={
+                "type": "integer",
+                "minimum": 2,
+                "maximum": 100,
+                "description": "About the best 1/reduction_factor go on at each rung.",
+            },
+        ),
+        "budget": {
+            **_section(
+                "The study's limit over all its runs; at least one.",
+                trials=_nullable(_NATURAL, "Settled trials of any state."),
+                minutes=_nullable({"type": "number", "exclusiveMinimum": 0}, "Wall time."),
+            ),
+            "minProperties": 1,
+        },
+        "resources": {
+            "description": "What one trial gets; auto shares out what the cluster has.",
+            "anyOf": [{"const": "auto"}, _resources()],
+            "default": "auto",
+        },
+        "storage": {
+            **_TEXT,
+            "default": StudySpec.__dataclass_fields__["storage"].default,
+            "description": "sqlite:///FILE, postgresql://USER@HOST/NAME or ${env:NAME}.",
+        },
+        "checkpoints": _section(
+            "Where trained weights are kept, and of how many best trials.",
+            dir={**_NAME, "default": "studies"},
+            keep=_NATURAL,
+        ),
+    }
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A space file of `search`",
+        "type": "object",
+        "properties": sections,
+        "additionalProperties": False,
+        "$defs": {
+            "backbone": {"enum": list(backbones)},
+            "when": _when(settings),
+            **{f"value_{name}": _value(setting) for name, setting in settings.items()},
+            **{f"domain_{name}": _domain(setting) for name, setting in settings.items()},
+        },
+    }
+
+
+def _section(description: str, **properties: Schema) -> Schema:
+    """A mapping with these keys and no others."""
+    return {
+        "description": description,
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _nullable(inner: Schema, description: str) -> Schema:
+    return {**inner, "type": [inner["type"], "null"], "description": description}
+
+
+def _seed(description: str) -> Schema:
+    return {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 2**32 - 1,
+        "default": 0,
+        "description": description,
+    }
+
+
+def _data() -> Schema:
+    share = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.2}
+    where: Schema = {"type": ["string", "number", "null"]}
+    return _section(
+        "Where the images are: one of path, manifest, sample; or --data FOLDER.",
+        path={**where, "description": "A folder per class; or train/ val/ test/ with such."},
+        manifest={**where, "description": "A CSV file: path,label[,split][,group]."},
+        sample={**where, "description": "Shipped by a package, e.g. solar-cells."},
+        split=_section(
+            "Shares of all images, cut from train where the data brings no such part.",
+            val=share,
+            test=share,
+            seed=_seed("Of the split."),
+        ),
+        max_images=_nullable(_NATURAL, "A stratified subset, for a quick look."),
+        max_bad={
+            "type": "integer",
+            "minimum": 0,
+            "default": 0,
+            "description": "How many unreadable images are left out before the run stops.",
+        },
+    )
+
+
+def _weights(backbones: Sequence[str]) -> Schema:
+    def three(low: float) -> Schema:
+        number = {"type": "number", "minimum": low, "maximum": 1}
+        return {"type": ["array", "null"], "items": number, "minItems": 3, "maxItems": 3}
+
+    file = {
+        **_section("With its own normalisation.", file=_NAME, mean=three(0), std=three(1e-6)),
+        "required": ["file"],
+        "dependentRequired": {"mean": ["std"], "std": ["mean"]},
+    }
+    return _section(
+        "Which weights a backbone starts from.",
+        source={"enum": list(SOURCES), "default": SOURCES[0]},
+        unavailable={
+            "enum": list(UNAVAILABLE),
+            "default": UNAVAILABLE[0],
+            "description": "skip goes on with the backbones whose weights are there.",
+        },
+        files={
+            "description": "A local state dict for a catalogue name.",
+            "type": "object",
+            "propertyNames": _ref("backbone"),
+            "additionalProperties": {"anyOf": [_NAME, file]},
+        },
+    )
+
+
+def _resources() -> Schema:
+    return _section(
+        "What one trial gets.",
+        cpus_per_trial=_nullable({"type": "number", "exclusiveMinimum": 0}, "Cores."),
+        gpus_per_trial=_nullable({"type": "number", "minimum": 0}, "Fractions share a GPU."),
+        concurrency=_nullable(_NATURAL, "At most this many trials at once."),
+    )
+
+
+def _space(settings: Mapping[str, Setting]) -> Schema:
+    return {
+        "description": "A plain value is fixed, a list is a choice, what is not named has "
+        "its default.",
+        "type": "object",
+        "properties": {
+            name: {
+                "description": f"{setting.meaning} (default {_plain(setting.default)})",
+                **_ref(f"domain_{name}"),
+            }
+            for name, setting in settings.items()
+        },
+        "additionalProperties": False,
+    }
+
+
+def _plain(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _value(setting: Setting) -> Schema:
+    if setting.kind == "backbone":
+        return _ref("backbone")
+    if setting.kind == "choice":
+        return {"enum": list(setting.choices)}
+    value: Schema = {"type": "integer" if setting.kind == "int" else "number"}
+    if setting.low is not None:
+        value["minimum"] = setting.low
+    if setting.high is not None:
+        value["maximum"] = setting.high
+    return value
+
+
+def _domain(setting: Setting) -> Schema:
+    value = _ref(f"value_{setting.name}")
+    choice = {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
+    forms = [_form("value", value), _form("choice", choice)]
+    bounds = {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
+    if setting.kind == "int":
+        forms.append(_form("int", bounds, log=_FLAG, step=_NATURAL))
+    if setting.kind == "float":
+        steps = {"type": ["integer", "null"], "minimum": 2, "maximum": MAX_STEPS}
+        forms.append(_form("float", bounds, log=_FLAG, steps=steps))
+    branch = {"anyOf": forms}
+    branches = {"type": "array", "items": branch, "minItems": 1}
+    return {"anyOf": [value, choice, *forms, branches]}
+
+
+def _form(name: str, inner: Schema, **modifiers: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": {name: inner, **modifiers, "when": _ref("when")},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
+def _when(settings: Mapping[str, Setting]) -> Schema:
+    conditions: dict[str, Schema] = {}
+    for name, setting in settings.items():
+        value = _ref(f"value_{name}")
+        tests: list[Schema] = [value, {"type": "array", "items": value, "minItems": 1}]
+        if setting.kind in ("int", "float"):
+            edge = {"type": ["number", "null"]}
+            edges = _section("From min to max, both included.", min=edge, max=edge)
+            tests.append({**edges, "minProperties": 1})
+        conditions[name] = {"anyOf": tests}
+    return {
+        "description": "Conditions, all of which must hold; on an inactive setting none does.",
+        "type": "object",
+        "properties": conditions,
+        "additionalProperties": False,
+        "minProperties": 1,
+    }
