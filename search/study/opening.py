@@ -6,11 +6,13 @@ A crash at any point leaves a study that the next open completes: the attribute
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 
 import optuna
+from optuna.exceptions import ExperimentalWarning
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
@@ -82,8 +84,10 @@ def open_in(
             if READY not in attributes:
                 written |= plain(asdict(facts))
                 written |= {"seed": spec.seed, "objective": spec.objective, "seconds": 0.0}
-                made = optuna.load_study(study_name=spec.name, storage=storage)
-                made.set_metric_names([spec.objective])
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", ExperimentalWarning)
+                    made = optuna.load_study(study_name=spec.name, storage=storage)
+                    made.set_metric_names([spec.objective])  # the dashboard's axis
             for name, value in written.items():
                 storage.set_study_user_attr(study_id, name, value)
             storage.set_study_user_attr(study_id, READY, True)
@@ -147,4 +151,3 @@ def _short(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {str(part)[:12]}" for name, part in value.items())
     return str(value)[:12]
-

@@ -21,11 +21,10 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.problems import Exit, fail
-from search.space.settings import Value
 from search.space.spec import StudySpec
 from search.study.records import Asked, Outcome, State, StudyView, TrialView
-from search.study.rows import LAST, plain, trial_view
-from search.study.samplers import Drawn, Proposer, key
+from search.study.rows import LAST, ending, plain, trial_view
+from search.study.samplers import Drawn, Key, Proposer, key
 from search.study.storage import closed, storage_faults, together
 
 _OPTUNA = {
@@ -33,8 +32,6 @@ _OPTUNA = {
     State.PRUNED: TrialState.PRUNED,
     State.FAILED: TrialState.FAIL,
 }
-_COLUMNS = ("parameters_trained", "parameters_total", "peak_memory_mb", "host")
-"""Of the last report; columns of their own in the dashboard once settled."""
 
 
 class Recorder:
@@ -54,6 +51,7 @@ class Recorder:
         self._maximize = spec.direction == "maximize"
         self._began: dict[int, float] = {}
         self._lock = threading.RLock()
+        self._unsure = False
         with self._faults():
             self._load()
 
@@ -141,7 +139,9 @@ class Recorder:
             elif outcome.state is State.PRUNED and view.curve:
                 value = view.curve[max(view.curve)]  # as Optuna's own pruners leave it
             trial = self._ids[number]
-            for name, part in self._ending(view, outcome).items():
+            for name, part in ending(
+                view, outcome, seconds=self._seconds(view), now=_now()
+            ).items():
                 self._storage.set_trial_user_attr(trial, name, plain(part))
             self._storage.set_trial_state_values(trial, state, None if value is None else [value])
         self._began.pop(number, None)
@@ -299,24 +299,8 @@ class Recorder:
         self._storage.set_trial_state_values(trial, TrialState.RUNNING)
         return number
 
-    def _tried(self) -> set[tuple[tuple[str, str, Value], ...]]:
+    def _tried(self) -> set[Key]:
         return {key(view.params) for view in self._views.values() if view.params}
-
-    def _ending(self, view: TrialView, outcome: Outcome) -> dict[str, Any]:
-        """What a trial keeps when it is settled; it cannot be written to later."""
-        kept: dict[str, Any] = {
-            "why": outcome.why,
-            "ended": _now(),
-            "epochs": max(view.curve, default=0),
-            "seconds": self._seconds(view),
-        }
-        if view.best_value is not None:
-            kept |= {"best_value": view.best_value, "best_epoch": view.best_epoch}
-        if outcome.reason is not None:
-            kept["reason"] = str(outcome.reason)
-        if outcome.detail:
-            kept["detail"] = outcome.detail
-        return kept | {name: view.attributes[name] for name in _COLUMNS if name in view.attributes}
 
     def _seconds(self, view: TrialView) -> float:
         """Wall time of a trial over all runs."""

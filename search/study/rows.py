@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from search.study.records import FailReason, State, TrialView
+from search.study.records import FailReason, Outcome, State, TrialView
 
 STATES = {
     "WAITING": State.WAITING,
@@ -21,6 +21,9 @@ READY = "ready"
 """Attribute that is written last when a study is made; without it there is none."""
 LAST = "last"
 """Attribute of a trial: what its last report brought."""
+
+_COLUMNS = ("parameters_trained", "parameters_total", "peak_memory_mb", "host")
+"""Of the last report; columns of their own in the dashboard once settled."""
 
 
 def trial_view(
@@ -63,6 +66,30 @@ def trial_view(
         ended=_moment(attributes.get("ended")),
         attributes=shown,
     )
+
+
+def ending(view: TrialView, outcome: Outcome, *, seconds: float, now: str) -> dict[str, Any]:
+    """What a trial keeps when it is settled; it cannot be written to later.
+
+    Args:
+        view: The running trial.
+        outcome: How it ends.
+        seconds: Its wall time over all runs.
+        now: ISO 8601.
+    """
+    kept: dict[str, Any] = {
+        "why": outcome.why,
+        "ended": now,
+        "epochs": max(view.curve, default=0),
+        "seconds": seconds,
+    }
+    if view.best_value is not None:
+        kept |= {"best_value": view.best_value, "best_epoch": view.best_epoch}
+    if outcome.reason is not None:
+        kept["reason"] = str(outcome.reason)
+    if outcome.detail:
+        kept["detail"] = outcome.detail
+    return kept | {name: view.attributes[name] for name in _COLUMNS if name in view.attributes}
 
 
 def best_epoch(curve: Mapping[int, float], *, maximize: bool) -> int | None:

@@ -298,4 +298,3 @@ def closed(storage: BaseStorage) -> None:
     engine = getattr(storage, "engine", None)
     if engine is not None:
         engine.dispose()
-

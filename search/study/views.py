@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import sqlalchemy
-from sqlalchemy.engine import Connection, Row
+from sqlalchemy.engine import Connection
 
 from search.problems import did_you_mean, fail
 from search.study.records import StudyView
@@ -35,6 +36,8 @@ _CURVES = """
     FROM trial_intermediate_values v
     JOIN trials ON trials.trial_id = v.trial_id WHERE trials.study_id = :study
 """
+Wanted: TypeAlias = Callable[[list[str]], list[str] | None]
+"""From all names, the one last run first, to those to read; None is all."""
 _ODD = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 
@@ -76,8 +79,8 @@ def find(url: str, name: str) -> StudyView | None:
     return next(iter(_read(url, lambda _names: [name])), None)
 
 
-def _read(url: str, wanted: Any) -> tuple[StudyView, ...]:
-    """The studies that ``wanted`` picks from all names; None picks all."""
+def _read(url: str, wanted: Wanted) -> tuple[StudyView, ...]:
+    """The studies that ``wanted`` picks."""
     with storage_faults(url):
         engine = read_engine(url)
         if engine is None:
@@ -96,7 +99,7 @@ def _read(url: str, wanted: Any) -> tuple[StudyView, ...]:
             engine.dispose()
 
 
-def _studies(connection: Connection, wanted: Any) -> tuple[StudyView, ...]:
+def _studies(connection: Connection, wanted: Wanted) -> tuple[StudyView, ...]:
     attributes: dict[int, dict[str, Any]] = defaultdict(dict)
     for study, name, value in _rows(connection, _STUDY_ATTRIBUTES):
         attributes[study][name] = json.loads(value)
@@ -132,5 +135,5 @@ def _study(
     )
 
 
-def _rows(connection: Connection, query: str, **values: int) -> list[Row[Any]]:
-    return list(connection.execute(sqlalchemy.text(query), values))
+def _rows(connection: Connection, query: str, **values: int) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in connection.execute(sqlalchemy.text(query), values)]
