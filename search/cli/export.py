@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.cli.paths import cache_folder, storage_flag, storage_url
+from search.cli.paths import cache_folder, storage_flag, storage_url, study_folder
 from search.cli.studies import find_study, find_trial
 from search.problems import SearchError, fail, printable
 from search.study.records import State, StudyView, TrialView
@@ -33,7 +33,7 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
     from search.tuning.job import trial_folder
 
     spec = from_document(view.attributes["space"])
-    folder = Path(spec.checkpoints.dir).absolute() / spec.name
+    folder = study_folder(spec.checkpoints.dir, spec.name)
     trials = folder / "trials"
     if not has_weights(trial_folder(trials, chosen.number)):
         kept = [

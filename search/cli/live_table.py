@@ -79,7 +79,7 @@ def table(board: Board, *, elapsed: float, now: float, height: int) -> Renderabl
     if board.running:
         parts.append(_running(board, now=now, room=room))
     elif board.doing:
-        parts.append(Text(printable(board.doing), no_wrap=True, overflow="ellipsis"))
+        parts.append(_one_line(board.doing))
     leaders = board.leaders(LEADERS)
     if leaders:
         rows = _columns("best so far", "state", "epoch", board.setup.objective)
@@ -89,7 +89,7 @@ def table(board: Board, *, elapsed: float, now: float, height: int) -> Renderabl
                 trial.state.value,
                 f"{trial.best_epoch}",
                 metric(trial.best_value),
-                Text(printable(settings(trial.point, board.setup.varying))),
+                _one_line(settings(trial.point, board.setup.varying)),
                 style=STYLES[trial.state],
             )
         parts.append(rows)
@@ -121,7 +121,7 @@ def _running(board: Board, *, now: float, room: int) -> Table:
             f"{trial.epoch}/{setup.max_epochs}",
             metric(trial.value),
             metric(trial.best_value),
-            Text(printable(settings(trial.point, setup.varying))),
+            _one_line(settings(trial.point, setup.varying)),
         )
     if len(trials) > room:
         rows.add_row(f"and {len(trials) - room} more", "", "", "", "", "")
@@ -132,5 +132,9 @@ def _columns(*names: str) -> Table:
     rows = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=False)
     for index, name in enumerate(names):
         rows.add_column(name, no_wrap=True, justify="left" if index < 2 else "right")
-    rows.add_column("settings", no_wrap=True, overflow="ellipsis", ratio=1)
+    rows.add_column("settings")  # the only column that gives way, so not no_wrap itself
     return rows
+
+
+def _one_line(text: str) -> Text:
+    return Text(printable(text), no_wrap=True, overflow="ellipsis")

@@ -22,6 +22,11 @@ def cache_folder(env: Mapping[str, str]) -> Path:
     return Path(platformdirs.user_cache_dir("search", appauthor=False))
 
 
+def study_folder(checkpoints: str, study: str) -> Path:
+    """The folder of a study's checkpoints and export, absolute."""
+    return Path(checkpoints).expanduser().absolute() / study
+
+
 def storage_url(flag: str | None, env: Mapping[str, str]) -> str:
     """The storage of a command that reads no space file; ``${env:NAME}`` replaced.
 

@@ -53,6 +53,8 @@ class Plan:
     """Trials at once on this machine."""
     expected: Expected | None
     """None where no number of trials limits the search."""
+    simulations: int
+    """Simulated searches behind ``expected``."""
     backbones: tuple[WeightsRow, ...]
     places: tuple[tuple[str, str], ...]
     """(what, absolute path or URL)."""
@@ -107,8 +109,8 @@ def gather(
         cluster: The run is meant for a Ray cluster.
     """
     from search.cli.consequences import Backbone, warnings
-    from search.cli.paths import absolute_storage, cache_folder
-    from search.space.halving import simulate
+    from search.cli.paths import absolute_storage, cache_folder, study_folder
+    from search.space.halving import MOST_SIMULATED, simulate
     from search.space.secrets import redact
     from search.tuning.resources import NodeSize, allocate
 
@@ -126,7 +128,7 @@ def gather(
         )
     cache = cache_folder(env)
     rows = backbone_rows(spec, cache)
-    checkpoints = Path(spec.checkpoints.dir).expanduser().absolute() / spec.name
+    checkpoints = study_folder(spec.checkpoints.dir, spec.name)
     what, data, missing = _data(spec.data)
     found = [
         *loaded.warnings,
@@ -144,6 +146,7 @@ def gather(
         machine=machine,
         concurrency=concurrency,
         expected=expected,
+        simulations=min(SIMULATIONS, max(1, MOST_SIMULATED // (spec.budget.trials or 1))),
         backbones=rows,
         places=(
             (what, data),

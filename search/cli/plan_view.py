@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import duration, millions, setting, settings
-from search.cli.plan import SIMULATIONS, Plan
+from search.cli.plan import Plan
 from search.cli.space_text import param_rows
 from search.problems import printable
 from search.space.settings import Value
@@ -20,7 +20,7 @@ def plan_lines(plan: Plan) -> list[str]:
         _backbones(plan),
         _resources(plan),
         _places(plan),
-        ["next", *indent(align([[plan.next_command, "search"]]))],
+        ["next", *indent(align([[plan.next_command, "the same command goes on"]]))],
     ]
     lines: list[str] = []
     for section in sections:
@@ -41,7 +41,7 @@ def brief_lines(plan: Plan) -> list[str]:
     lines = [bold(f"{printable(spec.name)}: {trials}{minutes}, {how}, {goal}")]
     if expected is None:
         return [*lines, f"at most {spec.epochs.max} epochs a trial; the minutes decide how many"]
-    rows = [["epoch", "trials", f"(mean of {SIMULATIONS} simulated searches, an estimate)"]]
+    rows = [["epoch", "trials", f"(mean of {plan.simulations} simulated searches, an estimate)"]]
     last = len(expected.rungs) - 1
     rows += [
         [f"{epoch}", f"{count:.0f}", "complete" if index == last else ""]

@@ -12,7 +12,8 @@ from search.cli.options import SpaceFlags
 from search.problems import Exit, Problem, SearchError, fail
 
 if TYPE_CHECKING:
-    from search.space.load import Loaded, Override
+    from search.space.load import Loaded
+    from search.space.overrides import Override
 
 LARGEST_READ = 1_000_000
 """Bytes; a space file is a page of text, and ``load`` refuses less than this."""
@@ -101,7 +102,7 @@ def to_overrides(
 ) -> tuple[list[Override], list[Problem]]:
     """The overrides that flags and SEARCH_STORAGE stand for, and what is wrong
     with the flags themselves. Later overrides win."""
-    from search.space.load import Override
+    from search.space.overrides import Override
 
     found: list[Override] = []
     problems: list[Problem] = []

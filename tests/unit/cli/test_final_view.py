@@ -1,0 +1,135 @@
+"""How a run ends, on paper."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from search.cli.final_view import Baseline, Best, FinalDocument, final_lines, to_json
+from search.cli.measures_view import class_lines, confusion_lines, difference, with_interval
+from search.export.report import Comparison, Interval, TestResult, measure
+from search.study.records import State
+
+CLASSES = ("defective", "sound")
+
+
+def result(seed: int, *, skill: float, classes: tuple[str, ...] = CLASSES) -> TestResult:
+    """Measures of made-up probabilities: ``skill`` of 0 guesses."""
+    rng = np.random.default_rng(seed)
+    labels_N = np.arange(120) % len(classes)
+    probabilities_NK = rng.random((120, len(classes)))
+    probabilities_NK[np.arange(120), labels_N] += skill
+    probabilities_NK /= probabilities_NK.sum(axis=1, keepdims=True)
+    return measure(probabilities_NK, labels_N, classes, seed=0, resamples=200)
+
+
+def comparison(low: float, high: float) -> Comparison:
+    return Comparison(
+        metric="balanced_accuracy",
+        difference=(low + high) / 2,
+        interval=Interval(low=low, high=high),
+    )
+
+
+@pytest.fixture
+def document() -> FinalDocument:
+    return FinalDocument(
+        study="solar-cells",
+        objective="balanced_accuracy",
+        counts={State.COMPLETE: 7, State.PRUNED: 4, State.FAILED: 1},
+        best=Best(
+            trial=7,
+            state=State.COMPLETE,
+            value=0.8423,
+            epoch=6,
+            params={"lr": 0.00312, "backbone": "efficientnet_lite0", "unfreeze_depth": 2},
+            test=result(0, skill=0.6),
+        ),
+        baselines=(
+            Baseline(
+                name="default", test=result(1, skill=0.5), comparison=comparison(-0.011, 0.055)
+            ),
+            Baseline(
+                name="linear_probe",
+                test=result(2, skill=0.3),
+                comparison=comparison(0.021, 0.091),
+            ),
+        ),
+        storage="sqlite:////home/me/studies/studies.db",
+        seconds=192.4,
+        export=Path("studies/solar-cells/export"),
+    )
+
+
+def test_the_end_of_a_run(document: FinalDocument, golden: Callable[[str, str], None]) -> None:
+    golden("final.txt", "\n".join(final_lines(document)))
+
+
+def test_a_difference_says_what_to_make_of_it() -> None:
+    assert difference(comparison(-0.011, 0.055)) == ("+0.022 [-0.011, +0.055]", "within noise")
+    assert difference(comparison(0.01, 0.03))[1] == "better"
+    assert difference(comparison(-0.03, -0.01))[1] == "worse"
+
+
+def test_a_winner_at_default_settings_is_not_compared_with_itself(
+    document: FinalDocument,
+) -> None:
+    same = replace(document.baselines[0], comparison=None)
+    lines = final_lines(replace(document, baselines=(same,)))
+    assert any("best is default" in line for line in lines)
+    assert not any("minus default" in line for line in lines)
+
+
+def test_a_pruned_winner_is_said_to_be_one(document: FinalDocument) -> None:
+    assert document.best is not None
+    pruned = replace(document, best=replace(document.best, state=State.PRUNED))
+    assert any("no trial completed" in line for line in final_lines(pruned))
+
+
+def test_without_a_best_there_is_no_model_to_use(document: FinalDocument) -> None:
+    empty = replace(document, best=None, baselines=(), export=None)
+    text = "\n".join(final_lines(empty))
+    assert "no trial has a value, so there is no best model" in text
+    assert "search predict" not in text
+    assert to_json(empty)["best"] is None
+
+
+def test_the_document_has_the_promised_keys(document: FinalDocument) -> None:
+    found = json.loads(json.dumps(to_json(document), allow_nan=False))
+    assert set(found) == {"study", "counts", "best", "baselines", "storage", "seconds"}
+    assert set(found["counts"]) == {"complete", "pruned", "failed", "running", "waiting"}
+    assert set(found["best"]) == {"trial", "value", "epoch", "params", "test"}
+    assert 0 < found["best"]["test"]["balanced_accuracy"] < 1
+    assert set(found["baselines"]) == {"default", "linear_probe"}
+
+
+def test_many_classes_are_shown_by_their_worst() -> None:
+    names = tuple(f"class {number:02}" for number in range(40))
+    many = result(0, skill=0.4, classes=names)
+    rows = class_lines(many)
+    assert len(rows) == 1 + 30 + 1  # heading, rows, what was left out
+    assert rows[-1].startswith("and 10 classes with a higher recall")
+    assert confusion_lines(many)[0] == "commonest confusions"
+
+
+def test_hostile_class_names_are_escaped_and_cut() -> None:
+    hostile = ("\x1b[31mred\n", "[bold]" + "x" * 100)
+    text = "\n".join(
+        [
+            *class_lines(result(0, skill=0.4, classes=hostile)),
+            *confusion_lines(result(0, skill=0.4, classes=hostile)),
+        ]
+    )
+    assert "\x1b" not in text
+    assert "\\x1b[31mred\\n" in text
+    assert max(map(len, text.splitlines())) < 80
+
+
+def test_an_undefined_metric_is_a_dash() -> None:
+    known = result(0, skill=0.4)
+    undefined = replace(known, metrics={**known.metrics, "auroc": float("nan")})
+    assert with_interval(undefined, "auroc") == "-"

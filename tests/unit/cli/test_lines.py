@@ -1,0 +1,126 @@
+"""A line per event."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+
+from search.cli.board import LiveSetup
+from search.cli.lines import Lines, line
+from search.study.records import FailReason, Outcome, State
+from search.tuning.events import (
+    EpochDone,
+    Event,
+    Idle,
+    Note,
+    Preparing,
+    Progress,
+    TrialSettled,
+    TrialStarted,
+)
+
+SETUP = LiveSetup(
+    study="solar-cells",
+    objective="balanced_accuracy",
+    maximize=True,
+    max_epochs=27,
+    trials=64,
+    varying=("backbone", "unfreeze_depth", "lr"),
+)
+POINT = {"backbone": "resnet50", "unfreeze_depth": 2, "lr": 0.00212, "batch_size": 32}
+
+EVENTS: tuple[Event, ...] = (
+    Preparing(what="starting Ray"),
+    Preparing(what="checking images", done=600, total=600),
+    Note(text="resnet50 left out", level="warning"),
+    Note(text="licence CC-BY-NC-SA-4.0"),
+    Idle(text="waiting for GPUs: asked 1, the cluster has 0"),
+    TrialStarted(number=12, point=POINT),
+    TrialStarted(number=3, point=POINT, from_epoch=4),
+    EpochDone(
+        number=12,
+        epoch=3,
+        value=0.7131,
+        keeps=False,
+        why="rung 1: 0.713 < 0.742, the cutoff of 20 earlier trials",
+    ),
+    EpochDone(number=3, epoch=10, value=0.8424, keeps=True, why=""),
+    TrialSettled(
+        number=12,
+        outcome=Outcome(state=State.PRUNED, why="rung 1"),
+        best_value=0.7131,
+        best_epoch=3,
+        epochs=3,
+        seconds=18.2,
+    ),
+    TrialSettled(
+        number=3,
+        outcome=Outcome(state=State.COMPLETE, why=""),
+        best_value=0.8424,
+        best_epoch=10,
+        epochs=27,
+        seconds=272.0,
+    ),
+    TrialSettled(
+        number=4,
+        outcome=Outcome(state=State.FAILED, why="loss is \x1b[31mnan", reason=FailReason.DIVERGED),
+        best_value=None,
+        best_epoch=None,
+        epochs=1,
+        seconds=2.0,
+    ),
+    Progress(settled=3, running=2, budget_trials=64, seconds=301.0, seconds_left=905.0),
+    Progress(settled=1, running=2, budget_trials=None, seconds=31.0, seconds_left=None),
+)
+
+
+def ticking(step: float) -> Callable[[], float]:
+    """A clock that moves on by ``step`` seconds at each look."""
+
+    def times() -> Iterator[float]:
+        now = 100.0
+        while True:
+            yield now
+            now += step
+
+    moments = times()
+    return lambda: next(moments)
+
+
+def test_every_event_has_its_line(golden: Callable[[str, str], None]) -> None:
+    out = io.StringIO()
+    lines = Lines(SETUP, out=out, now=ticking(7.0))
+    for event in EVENTS:
+        lines(event)
+    golden("lines.txt", out.getvalue().rstrip("\n"))
+
+
+def test_the_decision_and_its_reason_are_in_the_epoch_line() -> None:
+    assert line(EVENTS[7], SETUP) == (
+        "trial 12  epoch  3  balanced_accuracy 0.713  stop   "
+        "rung 1: 0.713 < 0.742, the cutoff of 20 earlier trials"
+    )
+
+
+def test_progress_of_one_preparation_is_not_repeated_within_five_seconds() -> None:
+    out = io.StringIO()
+    lines = Lines(SETUP, out=out, now=ticking(1.0))
+    for done in range(1, 13):
+        lines(Preparing(what="decoding", done=done, total=12))
+    # First at once, then every 5 s, and the last: 1, 6, 11, 12.
+    assert [text.split()[-1] for text in out.getvalue().splitlines()] == [
+        "1/12",
+        "6/12",
+        "11/12",
+        "12/12",
+    ]
+
+
+def test_a_reader_that_went_away_does_not_end_the_run() -> None:
+    class Gone(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    lines = Lines(SETUP, out=Gone(), now=ticking(1.0))
+    for event in EVENTS:
+        lines(event)

@@ -1,0 +1,58 @@
+"""What ``search predict`` prints. The model itself is tested with ``export``."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from search.cli.predict import document, lines, write_csv
+from search.export.predict import Prediction
+
+FINE = Prediction(path=Path("a/rose.jpg"), label="rose", probability=0.9, probabilities=(0.1, 0.9))
+HOSTILE = Prediction(
+    path=Path("=cmd|'x'!A1.jpg"), label="\x1b[2J@sum", probability=0.5, probabilities=(0.5, 0.5)
+)
+BROKEN = Prediction(
+    path=Path("b.png"), label="", probability=0.0, probabilities=(), error="truncated"
+)
+
+
+def test_lines_are_aligned_and_say_why_an_image_was_not_read() -> None:
+    assert lines([FINE, BROKEN]) == [
+        "image       label                  probability",
+        "a/rose.jpg  rose                   0.900",
+        "b.png       unreadable: truncated",
+    ]
+
+
+def test_csv_runs_no_formula_and_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    write_csv([FINE, HOSTILE, BROKEN])
+    rows = list(csv.reader(io.StringIO(capsys.readouterr().out)))
+    assert rows[0] == ["path", "label", "probability", "error"]
+    assert rows[1] == ["a/rose.jpg", "rose", "0.900000", ""]
+    assert rows[2][0].startswith("'=")
+    assert "\x1b" not in rows[2][1]
+    assert rows[3] == ["b.png", "", "", "truncated"]
+
+
+def test_the_document_has_null_where_there_is_no_answer() -> None:
+    found = document(Path("export"), ("daisy", "rose"), [FINE, BROKEN])
+    assert found["labels"] == ["daisy", "rose"]
+    assert found["predictions"] == [
+        {
+            "path": "a/rose.jpg",
+            "label": "rose",
+            "probability": 0.9,
+            "probabilities": [0.1, 0.9],
+            "error": None,
+        },
+        {
+            "path": "b.png",
+            "label": None,
+            "probability": None,
+            "probabilities": [],
+            "error": "truncated",
+        },
+    ]

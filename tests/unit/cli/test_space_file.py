@@ -1,0 +1,130 @@
+"""From what was typed to a checked study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from search.cli.options import SpaceFlags
+from search.cli.space_file import given, load_space, to_overrides
+from search.problems import Exit, SearchError
+
+
+def problems_of(path: Path, flags: SpaceFlags | None = None) -> SearchError:
+    with pytest.raises(SearchError) as caught:
+        load_space(path, flags or SpaceFlags(), env={})
+    assert caught.value.status is Exit.USAGE
+    return caught.value
+
+
+def test_every_flag_replaces_its_line(space_file: Path, tmp_path: Path) -> None:
+    flags = SpaceFlags(
+        data=str(tmp_path),
+        name="flowers",
+        trials=40,
+        minutes=120.5,
+        concurrency=3,
+        storage="sqlite:///other.db",
+        sets=("epochs.max=27", "space.lr=1e-3"),
+    )
+    spec = load_space(space_file, flags, env={"SEARCH_STORAGE": "sqlite:///env.db"}).spec
+    assert (spec.data.path, spec.data.sample) == (str(tmp_path), None)
+    assert spec.data.max_images == 600  # the rest of the section stays
+    assert spec.name == "flowers"
+    assert (spec.budget.trials, spec.budget.minutes) == (40, 120.5)
+    assert spec.resources.concurrency == 3
+    assert spec.storage == "sqlite:///other.db"
+    assert spec.epochs.max == 27
+
+
+@pytest.mark.parametrize("name", ["images.csv", "IMAGES.CSV"])
+def test_data_that_ends_in_csv_is_a_manifest(space_file: Path, name: str) -> None:
+    spec = load_space(space_file, SpaceFlags(data=name), env={}).spec
+    assert (spec.data.manifest, spec.data.path, spec.data.sample) == (name, None, None)
+
+
+def test_a_flag_is_taken_literally_and_a_set_is_yaml(space_file: Path) -> None:
+    flags = SpaceFlags(data="on: [a]", sets=("space.augmentation=[none, heavy]",))
+    spec = load_space(space_file, flags, env={}).spec
+    assert spec.data.path == "on: [a]"
+
+
+def test_search_storage_wins_over_the_file_and_storage_over_both(space_file: Path) -> None:
+    env = {"SEARCH_STORAGE": "sqlite:///env.db"}
+    assert load_space(space_file, SpaceFlags(), env=env).spec.storage == "sqlite:///env.db"
+    flags = SpaceFlags(storage="sqlite:///flag.db")
+    assert load_space(space_file, flags, env=env).spec.storage == "sqlite:///flag.db"
+
+
+def test_problems_of_flags_and_file_come_in_one_go(space_file: Path) -> None:
+    space_file.write_text(
+        space_file.read_text(encoding="utf-8").replace("image_size", "image_sise"),
+        encoding="utf-8",
+    )
+    flags = SpaceFlags(sets=("lr", "space.dropout=2"))
+    facts = [problem.fact for problem in problems_of(space_file, flags).problems]
+    assert facts[0] == "--set lr: not KEY=VALUE"
+    assert any("image_sise" in fact for fact in facts)
+    assert any("dropout" in fact for fact in facts)
+
+
+def test_a_password_in_a_storage_flag_is_not_shown(space_file: Path) -> None:
+    overrides, _ = to_overrides(
+        SpaceFlags(), env={"SEARCH_STORAGE": "postgresql://me:hunter2@host/db"}
+    )
+    assert "hunter2" not in overrides[0].flag
+    error = problems_of(space_file, SpaceFlags(storage="oracle://me:hunter2@host/db"))
+    assert "hunter2" not in str(error)
+
+
+def test_a_file_that_is_not_there_brings_its_neighbour(space_file: Path) -> None:
+    error = problems_of(space_file.with_name("solr.yaml"))
+    assert error.problems[0].fact == f"{space_file.with_name('solr.yaml')}: no such file"
+    assert error.problems[0].fix == f"did you mean {space_file}?"
+
+
+def test_a_name_without_its_ending_is_understood(space_file: Path) -> None:
+    assert str(space_file) in problems_of(space_file.with_suffix("")).problems[0].fix
+
+
+def test_a_folder_is_told_from_a_file(space_file: Path, tmp_path: Path) -> None:
+    problem = problems_of(tmp_path).problems[0]
+    assert problem.fact == f"{tmp_path}: a folder, not a space file"
+    assert problem.fix == f"one of: {space_file}"
+
+
+def test_a_folder_of_images_is_offered_as_data(tmp_path: Path) -> None:
+    (tmp_path / "roses").mkdir()
+    assert problems_of(tmp_path).problems[0].fix == f"spaces/vision.yaml --data {tmp_path}"
+
+
+@pytest.mark.parametrize(
+    ("content", "fact"),
+    [
+        pytest.param(b"study: {name: caf\xe9}\n", "UTF-8", id="latin_1"),
+        pytest.param(b"", "empty", id="empty"),
+        pytest.param(b"a: \x00\n", "", id="nul"),
+        pytest.param(b"x" * 3_000_000, "", id="large"),
+    ],
+)
+def test_what_is_no_space_file_is_refused(tmp_path: Path, content: bytes, fact: str) -> None:
+    file = tmp_path / "bad.yaml"
+    file.write_bytes(content)
+    assert fact in str(problems_of(file))
+
+
+def test_a_nul_in_the_name_is_no_such_file() -> None:
+    assert "no such file" in str(problems_of(Path("a\0b.yaml")))
+
+
+def test_a_run_without_a_space_lists_those_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spaces").mkdir()
+    for name in ("quick.yaml", "vision.yaml"):
+        (tmp_path / "spaces" / name).touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SearchError) as caught:
+        given(None, "run")
+    assert caught.value.problems[0].fact == "search run needs a space file"
+    assert caught.value.problems[0].fix == "search run spaces/quick.yaml (or spaces/vision.yaml)"

@@ -1,0 +1,110 @@
+"""What ``search status`` shows of a study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from search.cli.status_document import studies_document, study_document, trial_document
+from search.cli.status_view import studies_lines, study_lines, trial_lines
+from search.cli.studies import find_trial
+from search.problems import SearchError
+from search.study.records import State, StudyView
+
+STORAGE = "sqlite:////home/me/studies/studies.db"
+
+
+def test_all_studies_on_a_line_each(study: StudyView, golden: Callable[[str, str], None]) -> None:
+    other = replace(study, name="flowers", trials=(), attributes={})
+    lines = studies_lines([study, other], storage=STORAGE, flag="")
+    golden("status_studies.txt", "\n".join(lines))
+
+
+def test_one_study(study: StudyView, golden: Callable[[str, str], None]) -> None:
+    golden("status_study.txt", "\n".join(study_lines(study, storage=STORAGE, flag="")))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
+def test_one_trial(study: StudyView, number: int, golden: Callable[[str, str], None]) -> None:
+    lines = trial_lines(study, study.trials[number], flag="")
+    golden(f"status_trial_{number}.txt", "\n".join(lines))
+
+
+def test_no_study_suggests_the_first_command() -> None:
+    text = "\n".join(studies_lines([], storage=STORAGE, flag=""))
+    assert text.startswith(f"no study in {STORAGE}")
+    assert "search run spaces/quick.yaml" in text
+
+
+def test_suggested_commands_find_the_same_storage(study: StudyView) -> None:
+    text = "\n".join(study_lines(study, storage=STORAGE, flag=" --storage sqlite:///x.db"))
+    assert "search export solar-cells --storage sqlite:///x.db" in text
+
+
+def test_nothing_in_a_study_can_move_the_cursor(study: StudyView) -> None:
+    hostile = replace(study, name="\x1b[2Jstudy")
+    for trial in hostile.trials:
+        text = "\n".join(
+            [
+                *studies_lines([hostile], storage=STORAGE, flag=""),
+                *study_lines(hostile, storage=STORAGE, flag=""),
+                *trial_lines(hostile, trial, flag=""),
+            ]
+        )
+        assert "\x1b" not in text
+
+
+def test_documents_are_json_without_nan(study: StudyView) -> None:
+    broken = replace(study.trials[0], curve={1: float("nan"), 2: 0.5})
+    view = replace(study, trials=(broken, *study.trials[1:]))
+    for document in (
+        studies_document([view], storage=STORAGE),
+        study_document(view, storage=STORAGE),
+        trial_document(view, broken, storage=STORAGE),
+    ):
+        json.dumps(document, allow_nan=False)
+    assert trial_document(view, broken, storage=STORAGE)["curve"] == [[1, None], [2, 0.5]]
+
+
+def test_the_document_of_a_study_holds_what_a_script_asks_for(study: StudyView) -> None:
+    document = study_document(study, storage=STORAGE)
+    assert document["counts"] == {
+        "complete": 1,
+        "pruned": 1,
+        "failed": 1,
+        "running": 1,
+        "waiting": 1,
+    }
+    assert (document["best"]["trial"], document["best"]["value"]) == (0, 0.7)
+    assert document["failures"] == {"diverged": 1}
+    assert document["budget"] == {"trials": 12, "minutes": 5}
+    assert [row["trial"] for row in document["leaderboard"]] == [0, 1]
+    assert [row["trial"] for row in document["running"]] == [3]
+
+
+def test_a_trial_document_has_defaults_under_settings_only(study: StudyView) -> None:
+    document = trial_document(study, study.trials[0], storage=STORAGE)
+    assert "dropout" not in document["params"]
+    assert document["settings"]["dropout"] == 0.2
+    assert document["started"] == "2026-01-02T03:04:05+00:00"
+
+
+def test_a_long_curve_is_thinned_but_keeps_its_best(study: StudyView) -> None:
+    curve = {epoch: epoch / 200 for epoch in range(1, 151)} | {77: 0.99}
+    long = replace(study.trials[0], curve=curve, best_epoch=77, best_value=0.99)
+    text = trial_lines(study, long, flag="")
+    epochs = next(line for line in text if line.strip().startswith("epoch"))
+    assert {"1", "77", "150"} <= set(epochs.split())
+    assert len(epochs.split()) <= 16
+
+
+def test_a_number_that_is_no_trial_names_those_there_are(study: StudyView) -> None:
+    with pytest.raises(SearchError, match="solar-cells has no trial 9") as caught:
+        find_trial(study, 9)
+    assert caught.value.problems[0].fix == "a number from 0 to 4"
+
+
+def test_every_state_is_a_row_of_the_fixture(study: StudyView) -> None:
+    assert {trial.state for trial in study.trials} == set(State)
