@@ -111,7 +111,6 @@ def _search(
                 own_size=_own_sizes(),
                 cluster=cluster,
                 allocation=allocation,
-                default_number=recorder.default_number,
                 listener=listen,
             )
     return recorder, ready, end
@@ -188,7 +187,7 @@ def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
 def _status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
     """The exit status, and what to type next where the run was cut short."""
     out = sys.stderr if json else sys.stdout
-    again = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    again = shlex.join(["search", *sys.argv[1:]])
     if end.signal is not None:
         waiting = view.counts()[State.WAITING]
         print(f"stopped; {waiting} trials wait. To go on: {again}", file=out)
@@ -203,21 +202,28 @@ def _status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exi
             status=Exit.FAILURES,
         )
     if _finished(spec, view):
-        print(f"the budget is used up; to go on: {again} {_more(spec, view)}", file=out)
+        print(f"the budget is used up; to go on: {_extended(spec, view)}", file=out)
     return Exit.DONE
 
 
-def _more(spec: StudySpec, view: StudyView) -> str:
-    """Flags that extend a finished study by half."""
+def _extended(spec: StudySpec, view: StudyView) -> str:
+    """The command that was typed, with a budget half as large again."""
+    typed = iter(sys.argv[1:])
+    kept = []
+    for word in typed:
+        if word in ("--trials", "--minutes"):
+            next(typed, None)
+        elif not word.startswith(("--trials=", "--minutes=")):
+            kept.append(word)
     flags = []
     if spec.budget.trials is not None:
         settled = sum(trial.state.settled for trial in view.trials)
-        flags.append(f"--trials {settled + max(1, settled // 2)}")
+        flags += ["--trials", str(settled + max(1, settled // 2))]
     if spec.budget.minutes is not None:
         used = float(view.attributes.get("seconds", 0.0)) / 60
         if used >= spec.budget.minutes:
-            flags.append(f"--minutes {round(used * 1.5) + 1}")
-    return " ".join(flags)
+            flags += ["--minutes", str(round(used * 1.5) + 1)]
+    return shlex.join(["search", *kept, *flags])
 
 
 def _check_disk(place: Path) -> None:

@@ -17,6 +17,7 @@ _QUIET = {
     "RAY_DEDUP_LOGS": "1",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # ours is the output
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the study is the record, not Ray's snapshot
     "TUNE_WARN_THRESHOLD_S": "60",

@@ -35,6 +35,9 @@ FAILURES_IN_A_ROW = 5
 class Recorder(Protocol):
     """The one writer of the study (``search.study.record``)."""
 
+    @property
+    def default_number(self) -> int | None: ...
+
     def ask(self) -> Asked | None: ...
 
     def report(

@@ -7,6 +7,7 @@ and on Ctrl-C or SIGTERM lets reports land and leaves within ten seconds.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -75,7 +76,6 @@ def execute(
     own_size: Mapping[str, int],
     cluster: Cluster,
     allocation: Allocation,
-    default_number: int | None,
     listener: Listener,
 ) -> RunEnd:
     """Run trials until the budget is used up or someone stops it.
@@ -87,7 +87,6 @@ def execute(
         own_size: Default image size by backbone, pixels.
         cluster: Connected.
         allocation: What each trial gets.
-        default_number: Number of the default settings' trial.
         listener: Told of everything; called from two threads, one at a time.
 
     Raises:
@@ -101,7 +100,7 @@ def execute(
     say = _one_at_a_time(listener)
 
     def settled(view: StudyView) -> None:
-        tidy(view, Path(job.trials), spec.checkpoints.keep, default_number)
+        tidy(view, Path(job.trials), spec.checkpoints.keep, recorder.default_number)
 
     conductor = Conductor(
         spec=spec,
@@ -169,6 +168,8 @@ class _Fit(threading.Thread):
             self.error = error
 
     def _tune(self) -> None:
+        # Tune stages one trial at a time unless told how many run at once.
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, self._allocation.concurrency))
         from ray import tune
 
         from search.tuning.asha import Asha

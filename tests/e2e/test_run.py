@@ -1,0 +1,117 @@
+"""``search run`` from images to a model that predicts, and again, and on."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from conftest import Workplace
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
+    workplace: Workplace,
+) -> None:
+    document = workplace.search_json()
+    assert set(document) == {
+        "study", "counts", "best", "baselines", "storage", "seconds",
+    }
+    counts = document["counts"]
+    assert set(counts) == {"complete", "pruned", "failed", "running", "waiting"}
+    assert counts["complete"] + counts["pruned"] == 3
+    best = document["best"]
+    assert {"trial", "value", "epoch", "params", "test"} <= set(best)
+    assert set(document["baselines"]) == {"default", "linear_probe"}
+
+    export = workplace.folder / "studies" / "tiny" / "export"
+    assert sorted(file.name for file in export.iterdir()) == [
+        "README.md", "model.json", "model.safetensors",
+    ]
+    recorded = json.loads((export / "model.json").read_text())["test"]["metrics"]
+    table = json.loads((workplace.folder / "studies" / "tiny" / "images.json").read_text())
+    assert recorded["balanced_accuracy"] == best["test"]["balanced_accuracy"]
+
+    # The export alone, somewhere else, gives the recorded figure from the files.
+    moved = workplace.folder / "elsewhere"
+    export.rename(moved)
+    done = workplace.run("predict", "elsewhere", "images", "--json")
+    assert done.returncode == 0, done.stderr
+    predicted = {Path(row["path"]).name: row for row in _rows(json.loads(done.stdout))}
+    assert len(_rows(json.loads(done.stdout))) == 48
+    del table, predicted
+
+
+def _rows(document: object) -> list[dict[str, str]]:
+    if isinstance(document, dict):
+        return list(document["predictions"])
+    assert isinstance(document, list)
+    return document
+
+
+def test_running_again_repeats_nothing_and_more_trials_go_on(workplace: Workplace) -> None:
+    first = workplace.search_json()
+    again = workplace.run("run", "tiny.yaml")
+    assert again.returncode == 0, again.stderr
+    assert "starts" not in again.stdout
+    assert "the budget is used up; to go on: search run tiny.yaml --trials 4" in again.stdout
+    more = workplace.search_json("--trials", "5")
+    assert more["counts"]["complete"] + more["counts"]["pruned"] == 5
+    assert more["seconds"] > first["seconds"]
+    status = workplace.run("status", "tiny", "--json")
+    trials = json.loads(status.stdout)["trials"]
+    assert sorted(trial["number"] for trial in trials) == [0, 1, 2, 3, 4]
+
+
+def test_nothing_is_written_outside_studies_and_the_cache(workplace: Workplace) -> None:
+    before = set(workplace.folder.iterdir())
+    workplace.search_json("--trials", "1")
+    new = {path.name for path in set(workplace.folder.iterdir()) - before}
+    assert new == {"studies", "cache"}
+
+
+def test_another_space_under_the_same_name_is_refused_with_what_changed(
+    workplace: Workplace,
+) -> None:
+    workplace.search_json("--trials", "1")
+    done = workplace.run("run", "tiny.yaml", "--set", "space.batch_size=16")
+    assert done.returncode == 4
+    assert "batch_size" in done.stderr
+    assert "8" in done.stderr
+    assert "16" in done.stderr
+    assert "--name tiny-2" in done.stderr
+
+
+def test_other_images_under_the_same_name_are_refused(workplace: Workplace) -> None:
+    workplace.search_json("--trials", "1")
+    (workplace.folder / "images" / "red" / "000.png").unlink()
+    done = workplace.run("run", "tiny.yaml", "--trials", "2")
+    assert done.returncode == 4
+    assert "images, labels or split" in done.stderr
+
+
+def test_a_corrupt_image_stops_the_run_before_the_first_trial(workplace: Workplace) -> None:
+    (workplace.folder / "images" / "red" / "000.png").write_bytes(b"not an image")
+    done = workplace.run("run", "tiny.yaml")
+    assert done.returncode == 3
+    assert "red/000.png" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (workplace.folder / "studies" / "studies.db").exists()
+
+
+def test_all_trials_failing_stops_after_five_with_the_commonest_reason(
+    workplace: Workplace,
+) -> None:
+    # 1e8 is allowed and overflows float32 within the first epoch
+    done = workplace.run(
+        "run", "tiny.yaml", "--trials", "12", "--set", "space.lr=10.0",
+        "--set", "space.unfreeze_depth=5", "--set", "space.backbone_lr_scale=10.0",
+        "--set", "space.weight_decay=10.0", "--set", "epochs.max=30",
+    )
+    if done.returncode == 0:
+        pytest.skip("this machine's arithmetic survives that rate")
+    assert done.returncode == 5
+    assert "diverged" in done.stderr
+    assert not math.isnan(done.returncode)
