@@ -11,7 +11,20 @@ from typing import Annotated
 
 import typer
 
-from search.cli.complete import complete_sets, complete_spaces, complete_studies
+from search.cli.arguments import (
+    Address,
+    Concurrency,
+    Data,
+    Json,
+    Minutes,
+    Name,
+    Sets,
+    Space,
+    Storage,
+    Study,
+    Trials,
+    space_flags,
+)
 from search.cli.entry import Commands
 from search.cli.options import RunOptions, SpaceFlags
 
@@ -29,62 +42,6 @@ weights = typer.Typer(
     help="Pretrained weights: fetch them before a run.",
 )
 app.add_typer(weights, name="weights")
-
-Space = Annotated[
-    Path | None,
-    typer.Argument(
-        metavar="SPACE",
-        show_default=False,
-        autocompletion=complete_spaces,
-        help="The space file, e.g. spaces/quick.yaml.",
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR|CSV",
-        help="Images: a folder with a folder per class, or a manifest (.csv).",
-    ),
-]
-Name = Annotated[
-    str | None, typer.Option(metavar="STUDY", help="Name of the study; the same name goes on.")
-]
-Trials = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="Budget: settled trials, over all runs.")
-]
-Minutes = Annotated[
-    float | None, typer.Option(metavar="M", help="Budget: minutes, over all runs of the study.")
-]
-Concurrency = Annotated[
-    int | None, typer.Option(min=1, metavar="N", help="At most this many trials at once.")
-]
-Storage = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Where studies are recorded; else SEARCH_STORAGE, else the space file's "
-        "(sqlite:///studies/studies.db).",
-    ),
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        autocompletion=complete_sets,
-        help="Replace any line of the space file, e.g. space.lr=1e-3. Repeatable.",
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-Study = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[STUDY]",
-        show_default=False,
-        autocompletion=complete_studies,
-        help="Name of a study; the newest when left out.",
-    ),
-]
 
 
 def _version(value: bool) -> None:
@@ -124,9 +81,7 @@ def plan(
     concurrency: Concurrency = None,
     storage: Storage = None,
     sets: Sets = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster it is meant for.")
-    ] = None,
+    address: Address = None,
 ) -> None:
     """Check a space file and print what a run of it would do.
 
@@ -145,7 +100,7 @@ def plan(
 
     body(
         space,
-        _flags(data, name, trials, minutes, concurrency, storage, sets),
+        space_flags(data, name, trials, minutes, concurrency, storage, sets),
         cluster=address is not None,
     )
 
@@ -160,10 +115,7 @@ def run(
     concurrency: Concurrency = None,
     storage: Storage = None,
     sets: Sets = None,
-    address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="A running Ray cluster; else Ray starts here."),
-    ] = None,
+    address: Address = None,
     json: Json = False,
     dashboard: Annotated[
         bool, typer.Option("--dashboard", help="Serve the dashboard while it runs, on loopback.")
@@ -186,7 +138,7 @@ def run(
     from search.cli.run import run as body
     from search.cli.space_file import given
 
-    flags = _flags(data, name, trials, minutes, concurrency, storage, sets)
+    flags = space_flags(data, name, trials, minutes, concurrency, storage, sets)
     raise typer.Exit(
         int(
             body(
@@ -220,9 +172,9 @@ def status(
     \b
     Examples:
       search status
-      search status solar-cells
-      search status solar-cells --trial 12
-      search status solar-cells --json | jq .best
+      search status quick
+      search status quick --trial 12
+      search status quick --json | jq .best
 
     Next: search export STUDY, search dashboard.
     """
@@ -272,7 +224,7 @@ def export(
     \b
     Examples:
       search export
-      search export solar-cells --trial 7 --to models/solar-7
+      search export quick --trial 7 --to models/quick-7
 
     Next: search predict DIR IMAGE_OR_FOLDER...
     """
@@ -299,8 +251,8 @@ def predict(
 
     \b
     Examples:
-      search predict studies/solar-cells/export photo.jpg
-      search predict studies/solar-cells/export new/ --csv > labels.csv
+      search predict studies/quick/export photo.jpg
+      search predict studies/quick/export new/ --csv > labels.csv
     """
     from search.cli.predict import predict as body
 
@@ -330,26 +282,6 @@ def schema() -> None:
     from search.cli.schema import schema as body
 
     body()
-
-
-def _flags(
-    data: str | None,
-    name: str | None,
-    trials: int | None,
-    minutes: float | None,
-    concurrency: int | None,
-    storage: str | None,
-    sets: list[str] | None,
-) -> SpaceFlags:
-    return SpaceFlags(
-        data=data,
-        name=name,
-        trials=trials,
-        minutes=minutes,
-        concurrency=concurrency,
-        storage=storage,
-        sets=tuple(sets or ()),
-    )
 
 
 def main() -> None:
