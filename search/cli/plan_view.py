@@ -60,7 +60,7 @@ def _space(plan: Plan) -> list[str]:
     space = plan.spec.space
     rows = [row for param in space.params for row in param_rows(param)]
     absent = [row for name, row in SETTINGS.items() if name not in space]
-    rows += [[row.name, setting(row.default), "default"] for row in absent]
+    rows += [[row.name, f"{setting(row.default)}   default"] for row in absent]
     lines = [printable(line) for line in align(rows)]
     faint = len(lines) - len(absent)
     return [*lines[:faint], *(dim(line) for line in lines[faint:])]

@@ -45,16 +45,14 @@ def condition_text(condition: Condition) -> str:
 
 
 def param_rows(param: Param) -> list[list[str]]:
-    """A row of name, domain and condition for each branch of a param."""
-    rows = []
-    for index, branch in enumerate(param.branches):
-        rows.append(
-            [param.name if index == 0 else "", domain_text(branch.domain), _when(branch, index)]
-        )
-    return rows
+    """A row of name and domain, with its condition, for each branch of a param."""
+    return [
+        [param.name if index == 0 else "", domain_text(branch.domain) + _when(branch, index)]
+        for index, branch in enumerate(param.branches)
+    ]
 
 
 def _when(branch: Branch, index: int) -> str:
     if branch.when:
-        return "when " + " and ".join(condition_text(each) for each in branch.when)
-    return "otherwise" if index else ""
+        return "   when " + " and ".join(condition_text(each) for each in branch.when)
+    return "   otherwise" if index else ""
