@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ def list_manifest(manifest: Path, *, name: str) -> Listing:
     """
     text = _read(manifest)
     root = manifest.parent.resolve()
-    lines = text.splitlines()
+    lines = re.split("\r\n|\r|\n", text)
     problems: list[Problem] = []
     rows = _rows(text, name, lines, problems)
     header = next(rows, None)
@@ -55,7 +56,13 @@ def list_manifest(manifest: Path, *, name: str) -> Listing:
 
         path = _inside(entry.path, root)
         part = PART_NAMES.get(entry.split.lower())
-        if not entry.path or "\0" in entry.path:
+        if entry.fields > (width := len(header[1]) if header else 0):
+            problem(
+                f"{entry.fields} fields, the first line names {width} columns",
+                'a value that holds a comma goes into quotes: "a,b"',
+                "",
+            )
+        elif not entry.path or "\0" in entry.path:
             problem("path is empty or holds a NUL character", "the image's path", entry.path)
         elif path is None:
             problem(
@@ -114,6 +121,8 @@ class _Entry:
     label: str
     split: str
     group: str
+    fields: int
+    """How many the line has."""
 
     @staticmethod
     def of(row: tuple[int, list[str]], columns: dict[str, int]) -> _Entry:
@@ -129,6 +138,7 @@ class _Entry:
             label=field("label"),
             split=field("split").strip(),
             group=field("group"),
+            fields=len(fields),
         )
 
 

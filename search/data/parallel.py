@@ -50,7 +50,7 @@ def each(
             few items or where no child process may be started.
     """
     count = cores() if workers is None else workers
-    few = workers is None and (len(items) < _FEW or count == 1)
+    few = not items or (workers is None and (len(items) < _FEW or count == 1))
     if few or multiprocessing.current_process().daemon:
         for index, item in enumerate(items):
             yield index, function(item)
@@ -88,6 +88,11 @@ def _one_by_one(
     todo = list(indices)
     while todo:
         with _pool(1) as pool:
+            try:
+                pool.submit(os.getpid).result()
+            except BrokenProcessPool:  # no child can start here (__main__ cannot be imported)
+                yield from ((index, function(items[index])) for index in todo)
+                return
             try:
                 while todo:
                     future: Future[list[R]] = pool.submit(_run, function, [items[todo[0]]])

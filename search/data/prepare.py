@@ -89,6 +89,14 @@ def prepare(
     check_classes(good, listing.classes, where=where, bad=bad)
     placed = assign_parts(good, spec.split, same=lambda image: checked[image.path].sha256)
     table = _table(listing, placed, checked)
+    for part, count in table.counts().items():
+        if not count:
+            groups = len({image.group or image.path for image in good})
+            raise fail(
+                f"{part} has no images: {where} has {quantity(groups, 'group')} that stay together",
+                fix="more groups, or a split column that says which goes where",
+                status=Exit.DATA,
+            )
     return Prepared(
         table=table, skipped=skipped, notes=(*listing.notes, *_notes(table))
     )

@@ -24,7 +24,8 @@ def take_subset(images: Sequence[Found], count: int, *, seed: int) -> tuple[Foun
     """``count`` images with about the shares of classes and parts of all, sorted by path.
 
     Every class keeps 3 images (or all it has), every class of a given part one.
-    A smaller subset of the same seed is, class by class, within a larger one.
+    Which ones is a queue of its own, so that a subset of another size takes
+    mostly the same images.
 
     Raises:
         ValueError: If ``count`` is less than that.
@@ -124,14 +125,11 @@ def _targets(
     """How many images of each class each part is to have."""
     targets: dict[Part, dict[str, int]] = {}
     left = dict(counts)
-    total = sum(counts.values())
     for part in reversed([part for part in cut if part != "train"]):
-        enough = {label: int(count >= len(cut)) for label, count in counts.items()}
-        want = max(sum(enough.values()), round(shares[part] * total))
-        quota = apportion(counts, want, least=enough)
+        quota = apportion(counts, round(shares[part] * sum(counts.values())))
         later = sum(1 for other in cut if other != part and other not in targets)
         targets[part] = {
-            label: max(0, min(quota[label], left[label] - later)) for label in counts
+            label: max(0, min(max(quota[label], 1), left[label] - later)) for label in counts
         }
         left = {label: left[label] - targets[part][label] for label in counts}
     targets["train"] = left
@@ -177,6 +175,12 @@ def _fill(
     have: dict[Part, Counter[str]] = {part: Counter() for part in cut}
     chosen: list[Part] = []
     for unit in units:
+        if len(unit) == 1:  # the last ones, and most: any part that still lacks some
+            label = unit[0].label
+            part = next((p for p in cut if have[p][label] < targets[p][label]), cut[0])
+            have[part][label] += 1
+            chosen.append(part)
+            continue
         counts = Counter(image.label for image in unit)
 
         def cost(part: Part, counts: Counter[str] = counts) -> float:
@@ -202,14 +206,16 @@ def _repair(units: Sequence[Sequence[Found]], chosen: list[Part], cut: Sequence[
         for label in sorted({label for own in labels for label in own}):
             if holds[part, label]:
                 continue
-            for at in reversed(range(len(units))):
-                source = chosen[at]
-                last = [other for other in labels[at] if holds[source, other] == 1]
-                if label in labels[at] and (not last or (part == "train" and last == [label])):
-                    chosen[at] = part
-                    holds.update((part, other) for other in labels[at])
-                    holds.subtract((source, other) for other in labels[at])
-                    break
+            movable = [at for at in reversed(range(len(units))) if label in labels[at]]
+            spare = [
+                at for at in movable if all(holds[chosen[at], other] > 1 for other in labels[at])
+            ]
+            if part == "train" and not spare:  # what is not trained on cannot be learnt
+                spare = movable
+            for at in spare[:1]:
+                holds.subtract((chosen[at], other) for other in labels[at])
+                holds.update((part, other) for other in labels[at])
+                chosen[at] = part
 
 
 def _queue(path: str, seed: int) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from search.data.csv_manifest import list_manifest
 from search.data.listing import Found, Listing
 from search.data.read import find_images
@@ -118,6 +119,7 @@ def test_all_problems_come_in_one_go(folder: Path) -> None:
         "short.png\n"  # line 11: no label
         '"two\nlines.png",,train,\n'  # line 12 and 13
         "../x.png,cat,train,\n"  # line 14
+        "a,b.png,cat,train,\n"  # line 15: a comma too many
     )
     assert problems(folder, text) == [
         "3: path 'a.png' is also in line 2",
@@ -130,6 +132,7 @@ def test_all_problems_come_in_one_go(folder: Path) -> None:
         "11: label is empty",
         "12: label is empty",
         f"14: path '../x.png' leads out of the manifest's folder {folder.resolve()}",
+        "15: 5 fields, the first line names 4 columns",
     ]
 
 

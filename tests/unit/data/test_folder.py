@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from search.data.folder import list_folder
 from search.data.listing import Listing
 from search.data.read import find_images

@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+
 from search.data.sample import SAMPLES, list_sample
 from search.problems import Exit, SearchError
 
