@@ -7,12 +7,13 @@ one opens the same storage.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.storages import BaseStorage
+
 from search.problems import Exit, SearchError
 from search.space.domains import (
     Branch,
@@ -97,7 +98,7 @@ Open = Callable[[StudySpec], Recorder]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
-def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens the study anew each time, as a new driver does."""
     memory = optuna.storages.InMemoryStorage()
 
@@ -106,7 +107,7 @@ def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
             return memory
         return connect(f"sqlite:///{tmp_path}/folder/studies.db")
 
-    yield lambda wanted: open_in(storage(), wanted, FACTS)
+    return lambda wanted: open_in(storage(), wanted, FACTS)
 
 
 def run_one(recorder: Recorder, values: list[float], outcome: Outcome = COMPLETE) -> int:
@@ -236,9 +237,7 @@ def test_inactive_params_are_no_parameters_of_the_trial(open_again: Open) -> Non
 def test_going_on_proposes_what_an_uninterrupted_run_would_have(
     open_again: Open, sampler: str
 ) -> None:
-    whole = open_in(
-        optuna.storages.InMemoryStorage(), spec(sampler=sampler, trials=8), FACTS
-    )
+    whole = open_in(optuna.storages.InMemoryStorage(), spec(sampler=sampler, trials=8), FACTS)
     expected = []
     for value in range(8):
         asked = whole.ask()
