@@ -178,7 +178,8 @@ def _recall(memory: Path) -> dict[str, tuple[int, int, str]]:
 
 def _remember(memory: Path, known: Mapping[str, tuple[int, int, str]]) -> None:
     content = {"version": DECODE_VERSION, "files": known}
-    write_whole(memory, json.dumps(content).encode())
+    with suppress(OSError):  # a full disk costs the next run its memory, not this one its work
+        write_whole(memory, json.dumps(content).encode())
 
 
 def _subset(listing: Listing, spec: DataSpec) -> tuple[Found, ...]:

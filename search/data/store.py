@@ -100,11 +100,11 @@ def ensure_decoded(
         workers: Processes that decode; None is one for each core.
 
     Raises:
-        SearchError: Exit.STORAGE with path and free bytes, if the disk is too
-            full; Exit.DATA, if an image is no longer what the table says.
+        SearchError: Exit.STORAGE, if the cache cannot be written or, with path
+            and free bytes, its disk is too full; Exit.DATA, if an image is no longer what the table says.
     """
     path = decoded_path(table, side=side, interpolation=interpolation, cache=cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _check_folder(path.parent)
     what = f"decoding images to {side} px"
     with locked(
         path.with_suffix(".lock"),
@@ -184,6 +184,22 @@ def _drop(path: Path) -> None:
     for left in (path, *path.parent.glob(f"{path.stem}*.tmp")):
         left.unlink(missing_ok=True)
     _verified.pop(path, None)
+
+
+def _check_folder(folder: Path) -> None:
+    reason = ""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            reason = "permission denied"
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+    if reason:
+        raise fail(
+            f"the cache folder {folder} cannot be written: {reason}",
+            fix="SEARCH_CACHE=/a/folder/of/yours",
+            status=Exit.STORAGE,
+        )
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -217,6 +218,28 @@ def test_a_disk_that_is_too_full_is_said_with_path_and_free_bytes(
     fact = caught.value.problems[0].fact
     assert fact.startswith(f"decoded images need 324,000,000,000,000 bytes in {cache}/decoded, ")
     assert fact.endswith(" are free")
+
+
+def test_a_disk_that_fills_while_decoding_leaves_nothing_behind(
+    table: ImageTable, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", full)
+        with pytest.raises(SearchError, match="are free") as caught:
+            ensure(table, cache)
+    assert caught.value.status is Exit.STORAGE
+    assert [path.suffix for path in (cache / "decoded").iterdir()] == [".lock"]
+    assert ensure(table, cache).built
+
+
+def test_a_cache_that_cannot_be_written_is_said(table: ImageTable, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SearchError, match="cannot be written: not a directory") as caught:
+        ensure(table, tmp_path / "file")
+    assert caught.value.status is Exit.STORAGE
 
 
 def test_what_a_killed_process_left_is_removed(table: ImageTable, cache: Path) -> None:
