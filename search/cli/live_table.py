@@ -82,7 +82,7 @@ def table(board: Board, *, elapsed: float, now: float, height: int) -> Renderabl
         parts.append(_one_line(board.doing))
     leaders = board.leaders(LEADERS)
     if leaders:
-        rows = _columns("best so far", "state", "epoch", board.setup.objective)
+        rows = _columns("best of this run", "state", "epoch", board.setup.objective)
         for trial in leaders:
             rows.add_row(
                 f"trial {trial.number}",
