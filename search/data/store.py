@@ -101,7 +101,8 @@ def ensure_decoded(
 
     Raises:
         SearchError: Exit.STORAGE, if the cache cannot be written or, with path
-            and free bytes, its disk is too full; Exit.DATA, if an image is no longer what the table says.
+            and free bytes, its disk is too full; Exit.DATA, if an image is no
+            longer what the table says.
     """
     path = decoded_path(table, side=side, interpolation=interpolation, cache=cache)
     _check_folder(path.parent)
