@@ -95,11 +95,9 @@ def _choice(node: Items, setting: Setting, known: Known, report: Report) -> Plac
         report.error(node.place, f"{setting.name}: an empty choice", "list at least one value")
         return None
     found: list[tuple[Value, Scalar]] = []
-    sound = True
     for item in node.items:
         value = setting_value(item, setting, known, report)
         if value is None:
-            sound = False
             continue
         assert isinstance(item, Scalar)
         twin = next((other for known_value, other in found if same(known_value, value)), None)
@@ -109,10 +107,9 @@ def _choice(node: Items, setting: Setting, known: Known, report: Report) -> Plac
                 f"{setting.name}: {item.shown} is listed twice",
                 "remove one of them",
             )
-            sound = False
         else:
             found.append((value, item))
-    if not sound:
+    if not found:
         return None
     return PlacedBranch(
         domain=Choice(choices=tuple(value for value, _ in found)),
@@ -125,7 +122,8 @@ def _mapping(node: Entries, setting: Setting, known: Known, report: Report) -> P
     forms = [entry for entry in node.entries if entry.name in FORMS]
     if len(forms) != 1:
         unknown = [entry for entry in node.entries if entry.name not in (*FORMS, "when")]
-        near = did_you_mean(unknown[0].name, FORMS) if unknown and not forms else ""
+        bounds = {"min", "max", "low", "high"} & {entry.name for entry in unknown}
+        near = did_you_mean(unknown[0].name, FORMS) if unknown and not forms and not bounds else ""
         report.error(
             (forms[1].key if forms else unknown[0].key if unknown else node).place,
             f"{setting.name} needs exactly one of int, float, choice, value"
@@ -135,10 +133,9 @@ def _mapping(node: Entries, setting: Setting, known: Known, report: Report) -> P
         return None
     form = forms[0].name
     allowed = (form, "when", *_MODIFIERS[form])
-    before = len(report.errors)
     _refuse_modifiers(node, setting, form, report)
     misplaced = {"step", "steps", "log"} - set(allowed)
-    fields = fields_of(node, f"{form} domain of {setting.name}", report, (*allowed, *misplaced), "")
+    fields = fields_of(node, setting.name, report, (*allowed, *misplaced), "")
     assert fields is not None
     inner = forms[0].value
     branch: PlacedBranch | None = None
@@ -147,17 +144,18 @@ def _mapping(node: Entries, setting: Setting, known: Known, report: Report) -> P
     elif form == "choice" and isinstance(inner, Items):
         branch = _choice(inner, setting, known, report)
     elif form in ("value", "choice"):
+        listing = form == "value" and isinstance(inner, Items)
         report.error(
             inner.place,
             f"{setting.name}: {kind_of(inner)} where "
             f"{'one value' if form == 'value' else 'a list'} is needed",
-            example(setting),
+            "choice: [...]" if listing else example(setting),
         )
     else:
         domain = read_range(inner, form, fields, setting, report)
         branch = PlacedBranch(domain=domain, place=inner.place) if domain else None
     when = read_when(node.get("when"), setting, known, report, setting_value)
-    if branch is None or len(report.errors) > before:
+    if branch is None:
         return None
     return PlacedBranch(
         domain=branch.domain,

@@ -124,8 +124,8 @@ def _given(
                     f"add {entry.name} to the space, or remove it here",
                 )
             continue
-        branches = space[entry.name].branches
-        if branches and not any(contains(branch.domain, value) for branch in branches):
+        param = space[entry.name]
+        if param.sound and not any(contains(branch.domain, value) for branch in param.branches):
             report.error(
                 entry.value.place,
                 f"first: {entry.name} {plain(value)} is outside its domain",

@@ -52,6 +52,8 @@ class PlacedParam:
     node: Node
     branches: tuple[PlacedBranch, ...]
     """Empty where nothing usable was written."""
+    sound: bool = True
+    """Whether all of it could be read; what could is in ``branches``."""
 
     def bare(self) -> Param:
         """The param without places."""

@@ -119,11 +119,11 @@ def example(setting: Setting) -> str:
     if setting.kind == "int":
         high = plain(setting.high) if setting.high is not None else "8"
         return f"{{int: [{plain(setting.low or 0)}, {high}]}}"
+    if setting.kind == "float" and setting.low:
+        near = float(setting.default)
+        return f"{{float: [{near / 10:g}, {near * 10:g}], log: true}}"
     if setting.kind == "float":
-        return (
-            "{float: [1e-4, 1e-2], log: true}"
-            if not setting.low
-            else (f"{{float: [{setting.low:g}, {setting.default:g}]}}")
-        )
+        high = plain(setting.high) if setting.high is not None else "1"
+        return f"{{float: [{plain(setting.low or 0)}, {high}]}}"
     first = setting.choices[0] if setting.choices else setting.default
     return f"[{plain(first)}]"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from search.problems import Place, Problem, SearchError
@@ -204,6 +205,8 @@ class _Reader:
             key, _ = self._compose(events, depth + 1)
             self._event = next(events)
             value, _ = self._compose(events, depth + 1)
+            if isinstance(value, Scalar) and not value.raw and value.value is None:
+                value = replace(value, place=key.place)  # nothing to underline
             if not isinstance(key, Scalar):
                 self._report.error(key.place, "a key must be a word", "write name: value")
             elif key.raw in entries:

@@ -47,10 +47,10 @@ class Report:
         """Raise what was found, if anything.
 
         Raises:
-            SearchError: With every error and warning.
+            SearchError: With every error; warnings are not worth reading yet.
         """
         if self.errors:
-            raise SearchError([*self.errors, *self.warnings])
+            raise SearchError(self.errors)
 
     def _of(self, level: str) -> tuple[Problem, ...]:
         def key(problem: Problem) -> tuple[bool, int, int]:

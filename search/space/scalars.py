@@ -6,6 +6,7 @@ all problems of a text are found in one go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +18,8 @@ from search.space.report import Report
 T = TypeVar("T")
 Word = TypeVar("Word", bound=str)
 Figure = TypeVar("Figure", int, float)
+
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,9 @@ def plain(value: object) -> str:
 def whole(node: Node, what: str, report: Report, bounds: Bounds = ANY) -> int | None:
     """A whole number; ``32.0`` is refused with ``32`` as the fix."""
     if not isinstance(node, Scalar) or isinstance(node.value, (bool, str)) or node.value is None:
-        report.error(node.place, f"{what} is {_found(node)}, not a whole number", _number(node))
+        report.error(
+            node.place, f"{what} is {_found(node)}, not a whole number", _number(node, bounds)
+        )
         return None
     if isinstance(node.value, float):
         near = plain(float(round(node.value))) if abs(node.value) < 1e15 else "a whole number"
@@ -77,7 +82,7 @@ def whole(node: Node, what: str, report: Report, bounds: Bounds = ANY) -> int | 
 def number(node: Node, what: str, report: Report, bounds: Bounds = ANY) -> float | None:
     """A number; whole ones become floats."""
     if not isinstance(node, Scalar) or isinstance(node.value, (bool, str)) or node.value is None:
-        report.error(node.place, f"{what} is {_found(node)}, not a number", _number(node))
+        report.error(node.place, f"{what} is {_found(node)}, not a number", _number(node, bounds))
         return None
     return _bounded(float(node.value), node, what, report, bounds)
 
@@ -200,13 +205,10 @@ def _found(node: Node) -> str:
     return kind_of(node)
 
 
-def _number(node: Node) -> str:
-    """The number that a text nearly is: ``'32'``, ``1_000``, ``1e-3 ``."""
+def _number(node: Node, bounds: Bounds) -> str:
+    """The number that a text nearly is (``'32'``, ``1_000``), else what is allowed."""
     if isinstance(node, Scalar) and isinstance(node.value, str) and len(node.value) < 40:
         bare = node.value.replace("_", "").replace(",", ".").strip()
-        try:
-            float(bare)
-        except ValueError:
-            return "a number"
-        return bare if bare.lower().lstrip("+-") not in ("nan", "inf", "infinity") else "a number"
-    return "a number"
+        if _NUMBER.fullmatch(bare):
+            return bare
+    return str(bounds)

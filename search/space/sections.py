@@ -184,6 +184,7 @@ def _named(node: Node, default: str) -> str:
 
 def read_budget(node: Node, report: Report) -> Budget:
     """The study's limit; what is not named is no limit."""
+    before = len(report.errors)
     fields = fields_of(node, "budget", report, ("trials", "minutes"), "{trials: 20}")
     if fields is None:
         return Budget()
@@ -191,7 +192,6 @@ def read_budget(node: Node, report: Report) -> Budget:
     def minutes(node: Node, what: str, report: Report) -> float | None:
         return number(node, what, report, Bounds(low=0, open=True))
 
-    before = len(report.errors)
     budget = Budget(
         trials=fields.read_or_none("trials", at_least_one),
         minutes=fields.read_or_none("minutes", minutes),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import math
+from collections.abc import Hashable, Mapping
 
 from search.problems import Place
-from search.space.domains import Choice, Fixed, FloatRange, IntRange
+from search.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
 from search.space.nodes import listed
 from search.space.placed import Known, PlacedBranch, PlacedParam, PlacedSpace
 from search.space.points import contains
@@ -66,7 +67,7 @@ def check_conditions(param: PlacedParam, params: list[PlacedParam], report: Repo
                 )
                 continue
             domains = [other.domain for other in by_name[name].branches]
-            if not domains:
+            if not by_name[name].sound:
                 continue
             for value, place in placed.values:
                 if not any(contains(domain, value) for domain in domains):
@@ -185,28 +186,40 @@ def check_sizes(space: PlacedSpace, known: Known, report: Report) -> None:
         return None
 
     distinct = sorted(set(rules.values()), key=lambda rule: (rule.minimum, rule.multiple))
-    refused: dict[int, list[str]] = {}
+    refused: dict[Place, dict[str, int]] = {}
+    domains: dict[Place, Domain] = {}
     for point in joint(space.space, ["backbone", "image_size"], telling):
         size = int(point.get("image_size", settings["image_size"].default))
         backbone = str(point.get("backbone", settings["backbone"].default))
         if backbone in rules and not fits(rules[backbone], size):
-            names = refused.setdefault(size, [])
-            if backbone not in names:
-                names.append(backbone)
-    for size, names in refused.items():
-        rule = rules[names[0]]
-        needs = f"sizes of at least {rule.minimum}"
-        if rule.multiple > 1:
-            needs = f"multiples of {rule.multiple} from {rule.nearest(rule.minimum)}"
-        branch, place = _where(space["image_size"], size)
-        fix = f"{rule.nearest(size)}, or 0 for each backbone's own size"
-        if isinstance(branch.domain, IntRange):
-            fix = f"a choice such as [{rule.nearest(size)}], or 0 for each backbone's own size"
+            branch, place = _where(space["image_size"], point, size)
+            refused.setdefault(place, {}).setdefault(backbone, size)
+            domains[place] = branch.domain
+    for place, sizes in refused.items():
+        name, size = next(iter(sizes.items()))
         report.error(
             place,
-            f"image_size: {listed(names, 4)} cannot take {size}, only {needs}",
-            fix,
+            f"image_size: {listed(tuple(sizes), 4)} cannot take {size}, only {_takes(rules[name])}",
+            _fitting(domains[place], size, [rules[name] for name in sizes]),
         )
+
+
+def _takes(rule: SizeRule) -> str:
+    if rule.multiple == 1:
+        return f"sizes from {rule.minimum} up"
+    return f"multiples of {rule.multiple} from {rule.nearest(rule.minimum)} up"
+
+
+def _fitting(domain: Domain, size: int, rules: list[SizeRule]) -> str:
+    """What to write instead of ``size`` or of the range that it is in."""
+    own = "0 for each backbone's own size"
+    step = math.lcm(*(rule.multiple for rule in rules))
+    least = -(-max(rule.minimum for rule in rules) // step) * step
+    if isinstance(domain, IntRange):
+        low = max(least, -(-domain.low // step) * step)
+        high = domain.high // step * step
+        return f"{{int: [{low}, {high}], step: {step}}}" if low < high else own
+    return f"{max(least, (2 * size + step) // (2 * step) * step)}, or {own}"
 
 
 def fits(rule: SizeRule, size: int) -> bool:
@@ -214,10 +227,11 @@ def fits(rule: SizeRule, size: int) -> bool:
     return size == 0 or rule.accepts(size)
 
 
-def _where(param: PlacedParam, size: int) -> tuple[PlacedBranch, Place]:
-    for branch in param.branches:
-        for value, place in branch.listed:
-            if value == size:
-                return branch, place
-    branch = next(branch for branch in param.branches if contains(branch.domain, size))
-    return branch, branch.place
+def _where(param: PlacedParam, point: Mapping[str, Value], size: int) -> tuple[PlacedBranch, Place]:
+    """The branch in force at ``point``, and where ``size`` stands in it."""
+    branch = next(
+        branch
+        for branch in param.branches
+        if all(placed.condition.holds(point) for placed in branch.when)
+    )
+    return branch, next((place for value, place in branch.listed if value == size), branch.place)

@@ -31,7 +31,6 @@ def read_space(node: Node | None, known: Known, report: Report) -> PlacedSpace:
         report.error(node.place, f"space is {kind_of(node)}, not a mapping", "lr: 1e-3")
         return PlacedSpace(params=(), sound=False)
     params = []
-    broken: set[str] = set()
     for entry in node.entries:
         setting = known.settings.get(entry.name)
         if setting is None:
@@ -44,11 +43,16 @@ def read_space(node: Node | None, known: Known, report: Report) -> PlacedSpace:
             continue
         errors = len(report.errors)
         branches = read_branches(entry.value, setting, known, report)
-        if len(report.errors) > errors:
-            broken.add(entry.name)
         params.append(
-            PlacedParam(name=entry.name, place=entry.key.place, node=entry.value, branches=branches)
+            PlacedParam(
+                name=entry.name,
+                place=entry.key.place,
+                node=entry.value,
+                branches=branches,
+                sound=len(report.errors) == errors,
+            )
         )
+    broken: set[str] = set()
     for param in params:
         errors = len(report.errors)
         check_alike(param, report)
@@ -56,17 +60,18 @@ def read_space(node: Node | None, known: Known, report: Report) -> PlacedSpace:
         if len(report.errors) > errors:
             broken.add(param.name)
     ordered, circular = ordered_params(params, report)
-    whole = _whole(ordered, broken | circular)
-    check_reach(whole, report)
-    if {"backbone", "image_size"} <= {param.name for param in whole.params} | (
-        set(known.settings) - {param.name for param in params}
-    ):
-        check_sizes(whole, known, report)
+    broken |= circular
+    check_reach(_walkable(ordered, broken | {p.name for p in params if not p.sound}), report)
+    # A typo in a list of backbones does not hide the sizes that the others cannot take.
+    unread = {p.name for p in params if not p.sound and (needs(p) or not p.branches)}
+    sized = _walkable(ordered, broken | unread)
+    if all(name in sized or node.get(name) is None for name in ("backbone", "image_size")):
+        check_sizes(sized, known, report)
     return PlacedSpace(params=ordered, sound=len(report.errors) == before)
 
 
-def _whole(params: tuple[PlacedParam, ...], broken: set[str]) -> PlacedSpace:
-    """The params that can be walked although others are broken."""
+def _walkable(params: tuple[PlacedParam, ...], broken: set[str]) -> PlacedSpace:
+    """The params that can be walked although ``broken`` ones cannot."""
     kept: list[PlacedParam] = []
     for param in params:
         names = {other.name for other in kept}

@@ -39,8 +39,8 @@ def _name(node: Node, what: str, report: Report) -> str | None:
     if name is not None and not NAME.fullmatch(name):
         report.error(
             node.place,
-            f"{what}: {quote(name)} has characters other than letters, digits, . _ -, "
-            "or is longer than 64, or starts with . _ -",
+            f"{what}: {quote(name)} is not 1 to 64 letters, digits, . _ - "
+            "with a letter or digit first",
             name_of(name),
         )
         return None

@@ -1,0 +1,90 @@
+"""Reading space texts against the real settings and a small catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import pytest
+
+from search.problems import SearchError
+from search.space import Loaded, Override, load
+from search.space.settings import SizeRule
+from search.training.config import SETTINGS
+
+SIZES = {
+    "resnet50": SizeRule(default=224),
+    "convnext_tiny": SizeRule(default=224),
+    "vit_b_16": SizeRule(default=224, minimum=32, multiple=16),
+    "alexnet": SizeRule(default=224, minimum=63),
+    "efficientnet_lite0": SizeRule(default=224),
+}
+DATA = "data: {path: photos}\n"
+
+
+class Read(Protocol):
+    def __call__(
+        self,
+        text: str | bytes,
+        *,
+        overrides: Sequence[Override] = ...,
+        env: Mapping[str, str] = ...,
+        file: str = ...,
+    ) -> Loaded: ...
+
+
+@pytest.fixture(scope="session")
+def read() -> Read:
+    """``load`` with the real settings."""
+
+    def run(
+        text: str | bytes,
+        *,
+        overrides: Sequence[Override] = (),
+        env: Mapping[str, str] | None = None,
+        file: str = "s.yaml",
+    ) -> Loaded:
+        return load(
+            text,
+            file=file,
+            settings=SETTINGS,
+            sizes=SIZES,
+            overrides=overrides,
+            env=env or {},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def space(read: Read) -> Callable[..., Loaded]:
+    """Reads the lines of a ``space:`` section."""
+
+    def run(lines: str, more: str = "") -> Loaded:
+        return read(f"{DATA}space:\n" + "".join(f"  {x}\n" for x in lines.splitlines()) + more)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def problems(read: Read) -> Callable[..., list[str]]:
+    """The problems of a text: ``line:column: fact | fix | underlined text``."""
+
+    def run(text: str | bytes, **options: object) -> list[str]:
+        try:
+            read(text, **options)  # type: ignore[arg-type]
+        except SearchError as error:
+            found = []
+            for problem in error.problems:
+                place = problem.place
+                if place is None:
+                    found.append(problem.fact)
+                    continue
+                marked = place.text[place.column - 1 :][: place.length]
+                found.append(
+                    f"{place.line}:{place.column}: {problem.fact} | {problem.fix} | {marked}"
+                )
+            return found
+        return []
+
+    return run
