@@ -93,8 +93,8 @@ def warnings(
         more = f" (and {len(large) - 1} more)" if len(large) > 1 else ""
         found.append(
             _warning(
-                f"this space is made for GPUs, and this run would use none: {heaviest.info.name} has "
-                f"{millions(heaviest.info.parameters)} M parameters at {heaviest.size} px{more}; "
+                f"this space is made for GPUs, and this run would use none: {heaviest.info.name} "
+                f"has {millions(heaviest.info.parameters)} M parameters at {heaviest.size} px{more}; "
                 "expect hours on CPUs",
                 "--address HOST:PORT of a cluster with GPUs, or search plan spaces/quick.yaml",
             )

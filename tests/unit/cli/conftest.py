@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from search.study.records import FailReason, State, StudyView, TrialView
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "cli"

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from rich.console import Console
+
 from search.cli.board import Board
 from search.cli.live_table import live_table, table
 from search.study.records import Outcome, State

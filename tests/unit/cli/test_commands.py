@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from search.cli.main import app
 from search.cli.options import RunOptions, SpaceFlags
 from search.cli.schema import schema_text

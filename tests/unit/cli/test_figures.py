@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from search.cli.figures import clock, duration, main_first, metric, setting, settings, size, spark
 
 

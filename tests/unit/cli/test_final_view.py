@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from search.cli.final_view import Baseline, Best, FinalDocument, final_lines, to_json
 from search.cli.measures_view import class_lines, confusion_lines, difference, with_interval
 from search.export.report import Comparison, Interval, TestResult, measure

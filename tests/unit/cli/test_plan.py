@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from search.backbones.catalogue import CATALOGUE
 from search.cli.consequences import Backbone, warnings
 from search.cli.machine import Machine, this_machine

@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 
 import pytest
+
 from search.cli.predict import document, lines, write_csv
 from search.export.predict import Prediction
 

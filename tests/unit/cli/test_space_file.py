@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from search.cli.options import SpaceFlags
 from search.cli.space_file import given, load_space, to_overrides
 from search.problems import Exit, SearchError

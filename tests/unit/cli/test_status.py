@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+
 from search.cli.status_document import studies_document, study_document, trial_document
 from search.cli.status_view import studies_lines, study_lines, trial_lines
 from search.cli.studies import find_trial
