@@ -94,8 +94,8 @@ def warnings(
         found.append(
             _warning(
                 f"this space is made for GPUs, and this run would use none: {heaviest.info.name} "
-                f"has {millions(heaviest.info.parameters)} M parameters at {heaviest.size} px{more}; "
-                "expect hours on CPUs",
+                f"has {millions(heaviest.info.parameters)} M parameters at {heaviest.size} px"
+                f"{more}; expect hours on CPUs",
                 "--address HOST:PORT of a cluster with GPUs, or search plan spaces/quick.yaml",
             )
         )
