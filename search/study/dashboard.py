@@ -23,6 +23,7 @@ Application: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 PORT = 8080
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_OTHER_PORT = "search dashboard --port N, N from 1024 to 65535"
 _TRIED = 20
 """Ports after the wanted one that are tried when it is taken."""
 
@@ -35,7 +36,7 @@ def guarded(application: Application, hosts: tuple[str, ...] = _LOOPBACK) -> App
     """
 
     def answer(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        if _name(environ.get("HTTP_HOST", "")) not in hosts:
+        if _name(environ.get("HTTP_HOST", "").lower()) not in hosts:
             return _refuse(start_response, "403 Forbidden", "unknown Host\n")
         if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
             return _refuse(start_response, "405 Method Not Allowed", "read-only\n")
@@ -45,6 +46,7 @@ def guarded(application: Application, hosts: tuple[str, ...] = _LOOPBACK) -> App
                 ("X-Frame-Options", "DENY"),
                 ("X-Content-Type-Options", "nosniff"),
                 ("Referrer-Policy", "no-referrer"),
+                ("Cross-Origin-Resource-Policy", "same-origin"),
             ]
             return start_response(status, [*headers, *extra], *rest)
 
@@ -75,7 +77,7 @@ def server(url: str, *, port: int | None = None) -> WSGIServer:
         port: Wanted; None takes 8080 or the next one that is free.
 
     Raises:
-        SearchError: If the port is taken (2).
+        SearchError: If the port cannot be had, or there is no storage yet (2).
     """
     app = application(url)
     ports = [port] if port is not None else list(range(PORT, PORT + _TRIED))
@@ -84,10 +86,14 @@ def server(url: str, *, port: int | None = None) -> WSGIServer:
             return make_server(
                 "127.0.0.1", candidate, app, server_class=_Server, handler_class=_Quiet
             )
+        except PermissionError:
+            raise fail(f"port {candidate} is not allowed here", fix=_OTHER_PORT) from None
+        except OverflowError:
+            raise fail(f"{candidate} is no port", fix=_OTHER_PORT) from None
         except OSError:
             continue
     taken = f"port {port} is" if port is not None else f"ports {ports[0]} to {ports[-1]} are"
-    raise fail(f"{taken} taken", fix="search dashboard --port N")
+    raise fail(f"{taken} taken", fix=_OTHER_PORT)
 
 
 def forward_line(port: int, env: Mapping[str, str] = os.environ) -> str:

@@ -15,12 +15,12 @@ from search.problems import Exit, SearchError
 from search.study.lock import StudyLock
 
 _HOLD = """
-import sys
+import os, sys, time
 from pathlib import Path
 from search.study.lock import StudyLock
 with StudyLock(Path(sys.argv[1])):
     {meanwhile}
-    print("held", flush=True)
+    os.write(1, b"held\\n")
     sys.stdin.read()
 """
 
@@ -61,7 +61,7 @@ def test_the_lock_of_a_killed_driver_is_free(tmp_path: Path) -> None:
 
 
 def test_a_forked_child_that_outlives_the_driver_does_not_hold_the_study(tmp_path: Path) -> None:
-    fork = "import os, time; os.fork() or (print('child', os.getpid(), flush=True), time.sleep(60))"
+    fork = "os.fork() or (os.write(1, b'child %d\\n' % os.getpid()), time.sleep(60))"
     process = subprocess.Popen(
         [sys.executable, "-c", _HOLD.format(meanwhile=fork), str(tmp_path)],
         stdin=subprocess.PIPE,
