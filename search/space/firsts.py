@@ -50,13 +50,24 @@ def read_first(node: Node | None, space: PlacedSpace, known: Known, report: Repo
     wanted.sort(key=lambda one: not one.is_default)
     points: list[dict[str, Value]] = []
     moved: dict[str, Moved] = {}
+    bare = space.space
     for one in wanted:
         done = complete(
-            space.space, known.settings, {name: value for name, (value, _) in one.given.items()}
+            bare, known.settings, {name: value for name, (value, _) in one.given.items()}
         )
         point = dict(done.point)
-        for name, (value, place) in one.given.items():
-            _check_active(name, value, place, point, space, report)
+        void = [
+            (place, *reason)
+            for name, (value, place) in one.given.items()
+            if (reason := _inactive(name, value, point, space)) is not None
+        ]
+        if void and space.lenient:
+            report.warn(
+                one.place, "this point is outside the space as flags left it; it is not tried"
+            )
+            continue
+        for place, fact, fix in void:
+            report.error(place, fact, fix)
         if point in points:
             report.warn(one.place, "this point is listed before; it is tried once")
             continue
@@ -115,14 +126,17 @@ def _given(
         value = setting_value(entry.value, setting, known, report, f"first: {entry.name}")
         if value is None:
             continue
+        if entry.name not in space and same(value, setting.default):
+            continue
+        if space.lenient:
+            given[entry.name] = (value, entry.value.place)  # judged once the point is complete
+            continue
         if entry.name not in space:
-            if not same(value, setting.default):
-                report.error(
-                    entry.key.place,
-                    f"first: {entry.name} is not in the space, it is always "
-                    f"{plain(setting.default)}",
-                    f"add {entry.name} to the space, or remove it here",
-                )
+            report.error(
+                entry.key.place,
+                f"first: {entry.name} is not in the space, it is always {plain(setting.default)}",
+                f"add {entry.name} to the space, or remove it here",
+            )
             continue
         param = space[entry.name]
         if param.sound and not any(contains(branch.domain, value) for branch in param.branches):
@@ -136,27 +150,22 @@ def _given(
     return given
 
 
-def _check_active(
-    name: str,
-    value: Value,
-    place: Place,
-    point: Mapping[str, Value],
-    space: PlacedSpace,
-    report: Report,
-) -> None:
-    """A value that was given is in the completed point."""
+def _inactive(
+    name: str, value: Value, point: Mapping[str, Value], space: PlacedSpace
+) -> tuple[str, str] | None:
+    """Fact and fix where a given value did not come into the completed point."""
     if name not in point:
-        report.error(
-            place,
+        others = listed(sorted(needs(space[name]))) if name in space else ""
+        return (
             f"first: {name} does not exist in this point",
-            f"remove it, or set {listed(sorted(needs(space[name])))} so that it does",
+            f"remove it, or set {others} so that it does",
         )
-    elif not same(point[name], value) and not _close(point[name], value):
-        report.error(
-            place,
+    if not same(point[name], value) and not _close(point[name], value):
+        return (
             f"first: {name} {plain(value)} is outside the domain that holds in this point",
-            f"{plain(point[name])}",
+            plain(point[name]),
         )
+    return None
 
 
 def _close(one: Value, other: Value) -> bool:

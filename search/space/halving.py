@@ -19,9 +19,9 @@ from heapq import heapify, heappop, heappush
 
 from search.space.spec import Epochs
 
-MOST_SIMULATED = 100_000
+MOST_SIMULATED = 50_000
 """Trials over all simulations; fewer searches are simulated beyond it."""
-LARGEST_SIMULATED = 20_000
+LARGEST_SIMULATED = 10_000
 """Trials of one simulated search; the figures of a larger one are scaled."""
 
 

@@ -115,7 +115,8 @@ def load(
     root = root or Entries(entries=(), place=source.place(0, 1))
     root = apply(root, tuple(overrides), SECTIONS, report)
     known = Known(settings=settings, sizes=sizes)
-    spec = _Sections(root, known, report).spec(file, env, samples)
+    lenient = any(override.path.partition(".")[0] == "space" for override in overrides)
+    spec = _Sections(root, known, report, lenient=lenient).spec(file, env, samples)
     report.stop()
     assert spec is not None
     return Loaded(spec=spec, warnings=report.warnings)
@@ -124,8 +125,9 @@ def load(
 class _Sections:
     """The top of the tree, each key read by its own reader."""
 
-    def __init__(self, root: Entries, known: Known, report: Report) -> None:
+    def __init__(self, root: Entries, known: Known, report: Report, *, lenient: bool) -> None:
         self._root = root
+        self._lenient = lenient
         self._known = known
         self._report = report
 
@@ -135,7 +137,7 @@ class _Sections:
             if entry.name not in SECTIONS:
                 self._unknown(entry.key)
         name, seed = read_study(self._of("study"), file, report)
-        space = read_space(self._of("space"), known, report)
+        space = read_space(self._of("space"), known, report, lenient=self._lenient)
         firsts = read_first(self._of("first"), space, known, report)
         objective = self._of("objective")
         epochs = self._of("epochs")
@@ -201,12 +203,17 @@ class _Sections:
         if spec.sampler.name != "grid":
             return
         continuous = False
-        for param in space.params:
+        for param in spec.space.params:
             for branch in param.branches:
                 if isinstance(branch.domain, FloatRange) and values(branch.domain) is None:
                     continuous = True
+                    written = next(
+                        placed
+                        for placed in space[param.name].branches
+                        if placed.domain == branch.domain
+                    )
                     report.error(
-                        branch.place, f"{param.name}: a grid needs steps for a float", "steps: 4"
+                        written.place, f"{param.name}: a grid needs steps for a float", "steps: 4"
                     )
         if continuous or trials is None:
             return

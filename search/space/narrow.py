@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from search.space.domains import Branch, Choice, Condition, Domain, Fixed, Param, Space, same
-from search.space.points import check_point, complete, contains, values_of
-from search.space.reach import in_force, meets
+from search.space.domains import Choice, Domain, Fixed, Space
+from search.space.points import check_point, complete, values_of
+from search.space.reach import pruned
 from search.space.settings import Setting, Value
 from search.space.spec import StudySpec
 
@@ -38,7 +38,7 @@ def narrow(
     dropped = tuple(str(name) for name in values_of(spec.space[_BACKBONE]) if name not in backbones)
     if not dropped:
         return spec, ()
-    space = _without_dead_branches(_with_backbones(spec.space, backbones))
+    space = pruned(_with_backbones(spec.space, backbones))
     if _BACKBONE not in space:
         raise ValueError(f"no backbone of the space is left, it had {', '.join(dropped)}")
     first: list[dict[str, Value]] = []
@@ -76,43 +76,3 @@ def _kept(domain: Domain, backbones: Collection[str]) -> Domain | None:
     assert isinstance(domain, Choice)
     choices = tuple(choice for choice in domain.choices if choice in backbones)
     return Choice(choices=choices) if choices else None
-
-
-def _without_dead_branches(space: Space) -> Space:
-    """Params in order, each without branches and values that nothing reaches.
-
-    What a param depends on comes before it, so one pass is enough.
-    """
-    params: list[Param] = []
-    for param in space.params:
-        known = {other.name: other for other in params}
-        branches = []
-        for branch in param.branches:
-            trimmed = [_trimmed(condition, known) for condition in branch.when]
-            if None not in trimmed:
-                when = tuple(condition for condition in trimmed if condition is not None)
-                branches.append(replace(branch, when=when))
-        candidate = Space(params=(*params, replace(param, branches=tuple(branches))))
-        reached = in_force(candidate, param.name)
-        alive: tuple[Branch, ...] = tuple(
-            branch for index, branch in enumerate(branches) if index in reached
-        )
-        if alive:
-            params.append(replace(param, branches=alive))
-    return Space(params=tuple(params))
-
-
-def _trimmed(condition: Condition, known: Mapping[str, Param]) -> Condition | None:
-    """The condition with the values that its param can still take; None when none."""
-    if condition.param not in known:
-        return None
-    domains = [branch.domain for branch in known[condition.param].branches]
-    if condition.values is None:
-        return condition if any(meets(domain, condition) for domain in domains) else None
-    values = tuple(
-        value for value in condition.values if any(contains(domain, value) for domain in domains)
-    )
-    if not values:
-        return None
-    unchanged = len(values) == len(condition.values) and all(map(same, values, condition.values))
-    return condition if unchanged else replace(condition, values=values)

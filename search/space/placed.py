@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from search.problems import Place
 from search.space.domains import Branch, Condition, Domain, Param, Space
 from search.space.nodes import Node
+from search.space.reach import pruned
 from search.space.settings import Setting, SizeRule, Value
 
 
@@ -67,10 +68,15 @@ class PlacedSpace:
     sound: bool
     """Whether no problem was found, so that :attr:`space` can be walked."""
 
+    lenient: bool = False
+    """Whether flags changed the space, so that what the file says about it may
+    have become void: that is left out, where without flags it is an error."""
+
     @property
     def space(self) -> Space:
-        """The space without places."""
-        return Space(params=tuple(param.bare() for param in self.params))
+        """The space without places, and without what flags made void."""
+        bare = Space(params=tuple(param.bare() for param in self.params))
+        return pruned(bare) if self.lenient and self.sound else bare
 
     def __getitem__(self, name: str) -> PlacedParam:
         return next(param for param in self.params if param.name == name)

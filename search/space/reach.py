@@ -7,11 +7,22 @@ MAX_POINTS combinations are not looked at, which errs on the side of accepting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice, pairwise
 
-from search.space.domains import Condition, Domain, Fixed, FloatRange, IntRange, Param, Space
-from search.space.points import values
+from search.space.domains import (
+    Branch,
+    Condition,
+    Domain,
+    Fixed,
+    FloatRange,
+    IntRange,
+    Param,
+    Space,
+    same,
+)
+from search.space.points import contains, values
 from search.space.settings import Value
 
 MAX_POINTS = 20_000
@@ -149,3 +160,43 @@ def is_fixed(space: Space) -> bool:
     return all(
         isinstance(branch.domain, Fixed) for param in space.params for branch in param.branches
     )
+
+
+def pruned(space: Space) -> Space:
+    """``space`` without the branches, and values of conditions, that nothing reaches.
+
+    What a param depends on comes before it, so one pass is enough.
+    """
+    params: list[Param] = []
+    for param in space.params:
+        known = {other.name: other for other in params}
+        branches = []
+        for branch in param.branches:
+            trimmed = [_trimmed(condition, known) for condition in branch.when]
+            if None not in trimmed:
+                when = tuple(condition for condition in trimmed if condition is not None)
+                branches.append(replace(branch, when=when))
+        candidate = Space(params=(*params, replace(param, branches=tuple(branches))))
+        reached = in_force(candidate, param.name)
+        alive: tuple[Branch, ...] = tuple(
+            branch for index, branch in enumerate(branches) if index in reached
+        )
+        if alive:
+            params.append(replace(param, branches=alive))
+    return Space(params=tuple(params))
+
+
+def _trimmed(condition: Condition, known: Mapping[str, Param]) -> Condition | None:
+    """The condition with the values that its param can still take; None when none."""
+    if condition.param not in known:
+        return None
+    domains = [branch.domain for branch in known[condition.param].branches]
+    if condition.values is None:
+        return condition if any(meets(domain, condition) for domain in domains) else None
+    values = tuple(
+        value for value in condition.values if any(contains(domain, value) for domain in domains)
+    )
+    if not values:
+        return None
+    unchanged = len(values) == len(condition.values) and all(map(same, values, condition.values))
+    return condition if unchanged else replace(condition, values=values)

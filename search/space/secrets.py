@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_PASSWORD = re.compile(
-    r"(://[^:/@\s'\"]*:)([^@\s/]+)(?=@)|((?:[?&]|%26)(?:ssl)?password=)([^&\s'\"]+)"
-)
+# Greedy to the last @: a password that was not percent-encoded is hidden whole.
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)(.+)(?=@)|([?&](?:ssl)?password=)([^&\s'\"]+)")
 _VARIABLE = re.compile(r"\$\{env:([^{}]*)\}")
 
 

@@ -53,8 +53,10 @@ def _shape(branch: PlacedBranch) -> str:
             return "a value"
 
 
-def check_conditions(param: PlacedParam, params: list[PlacedParam], report: Report) -> None:
-    """Each condition names a key of the space, and values it can take."""
+def check_conditions(
+    param: PlacedParam, params: list[PlacedParam], report: Report, *, lenient: bool
+) -> None:
+    """Each condition names a key of the space, and (unless ``lenient``) values it can take."""
     by_name = {other.name: other for other in params}
     for branch in param.branches:
         for placed in branch.when:
@@ -67,7 +69,7 @@ def check_conditions(param: PlacedParam, params: list[PlacedParam], report: Repo
                 )
                 continue
             domains = [other.domain for other in by_name[name].branches]
-            if not by_name[name].sound:
+            if lenient or not by_name[name].sound:
                 continue
             for value, place in placed.values:
                 if not any(contains(domain, value) for domain in domains):

@@ -22,8 +22,15 @@ from search.space.space_checks import (
 )
 
 
-def read_space(node: Node | None, known: Known, report: Report) -> PlacedSpace:
-    """The space; unsound when any problem was found in it."""
+def read_space(
+    node: Node | None, known: Known, report: Report, *, lenient: bool = False
+) -> PlacedSpace:
+    """The space; unsound when any problem was found in it.
+
+    Args:
+        lenient: Whether flags changed the section: conditions of the file that
+            can no longer hold are left out instead of reported.
+    """
     if node is None:
         return PlacedSpace(params=(), sound=True)
     before = len(report.errors)
@@ -56,18 +63,19 @@ def read_space(node: Node | None, known: Known, report: Report) -> PlacedSpace:
     for param in params:
         errors = len(report.errors)
         check_alike(param, report)
-        check_conditions(param, params, report)
+        check_conditions(param, params, report, lenient=lenient)
         if len(report.errors) > errors:
             broken.add(param.name)
     ordered, circular = ordered_params(params, report)
     broken |= circular
-    check_reach(_walkable(ordered, broken | {p.name for p in params if not p.sound}), report)
+    if not lenient:
+        check_reach(_walkable(ordered, broken | {p.name for p in params if not p.sound}), report)
     # A typo in a list of backbones does not hide the sizes that the others cannot take.
     unread = {p.name for p in params if not p.sound and (needs(p) or not p.branches)}
     sized = _walkable(ordered, broken | unread)
     if all(name in sized or node.get(name) is None for name in ("backbone", "image_size")):
         check_sizes(sized, known, report)
-    return PlacedSpace(params=ordered, sound=len(report.errors) == before)
+    return PlacedSpace(params=ordered, sound=len(report.errors) == before, lenient=lenient)
 
 
 def _walkable(params: tuple[PlacedParam, ...], broken: set[str]) -> PlacedSpace:
