@@ -23,6 +23,9 @@ _QUIET = {
     "TUNE_WARN_THRESHOLD_S": "60",
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "3600",
 }
+# Ray replaces a loopback address that it is given by one that other machines
+# reach, and then listens on all of them; without "clusters" it keeps to loopback.
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,8 @@ def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Clust
     Raises:
         SearchError: If no cluster answers at ``address``; exit 69.
     """
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    for name, value in (_QUIET | (_LOOPBACK if address is None else {})).items():
+        os.environ.setdefault(name, value)
     import ray
 
     for name in ("ray", "ray.tune", "ray.air"):
