@@ -22,7 +22,8 @@ from search.space.document import diff, identity, to_document
 from search.space.spec import StudySpec
 from search.study.record import Recorder
 from search.study.rows import READY, plain
-from search.study.storage import connect, redact, storage_faults, together
+from search.study.storage import connect, redact, storage_faults
+from search.study.transactions import together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

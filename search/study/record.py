@@ -23,9 +23,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search.problems import Exit, fail
 from search.space.spec import StudySpec
 from search.study.records import Asked, Outcome, State, StudyView, TrialView
-from search.study.rows import LAST, ending, plain, trial_view
+from search.study.rows import LAST, ending, final_value, plain, trial_view
 from search.study.samplers import Drawn, Key, Proposer, key
-from search.study.storage import closed, storage_faults, together
+from search.study.storage import storage_faults
+from search.study.transactions import closed, together
 
 _OPTUNA = {
     State.COMPLETE: TrialState.COMPLETE,
@@ -67,10 +68,8 @@ class Recorder:
             None when every point of the space was tried.
         """
         with self._writing():
-            waiting = next(
-                (trial for trial in self._views.values() if trial.state is State.WAITING), None
-            )
-            number = self._create() if waiting is None else self._go_on(waiting)
+            waiting = [view for view in self._views.values() if view.state is State.WAITING]
+            number = self._go_on(waiting[0]) if waiting else self._create()
         if number is None:
             return None
         view = self._refresh(number)
@@ -80,12 +79,8 @@ class Recorder:
     @property
     def default_number(self) -> int | None:
         """Number of the trial at default settings, once it was asked for."""
-        if not self.spec.default_first:
-            return None
-        return next(
-            (view.number for view in self._views.values() if view.attributes.get("first") == 0),
-            None,
-        )
+        firsts = {view.attributes.get("first"): number for number, view in self._views.items()}
+        return firsts.get(0) if self.spec.default_first else None
 
     # Reporting ----------------------------------------------------------------
 
@@ -133,11 +128,7 @@ class Recorder:
                 raise ValueError(f"trial {number} waits, so it cannot be settled")
             if outcome.state is State.COMPLETE and view.best_value is None:
                 raise ValueError(f"trial {number} cannot be complete without a value")
-            value = None
-            if outcome.state is State.COMPLETE:
-                value = view.best_value
-            elif outcome.state is State.PRUNED and view.curve:
-                value = view.curve[max(view.curve)]  # as Optuna's own pruners leave it
+            value = final_value(view, outcome.state)
             trial = self._ids[number]
             for name, part in ending(
                 view, outcome, seconds=self._seconds(view), now=_now()

@@ -92,6 +92,14 @@ def ending(view: TrialView, outcome: Outcome, *, seconds: float, now: str) -> di
     return kept | {name: view.attributes[name] for name in _COLUMNS if name in view.attributes}
 
 
+def final_value(view: TrialView, state: State) -> float | None:
+    """Optuna's value of a settled trial: of the best epoch when COMPLETE, of the
+    last one when PRUNED (as Optuna's own pruners leave it), none when FAILED."""
+    if state is State.COMPLETE:
+        return view.best_value
+    return view.curve[max(view.curve)] if state is State.PRUNED and view.curve else None
+
+
 def best_epoch(curve: Mapping[int, float], *, maximize: bool) -> int | None:
     """The epoch of the best finite value, the earliest on a tie; None without any."""
     sign = -1.0 if maximize else 1.0

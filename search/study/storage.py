@@ -1,16 +1,17 @@
 """From a storage URL to an Optuna storage; passwords never leave this module.
 
 Promises: a SQLite result that was acknowledged is on the disk (synchronous
-FULL); all writes inside :func:`together` land in one transaction or not at all;
-reading never creates anything; no message holds a password.
+FULL); reading never creates anything; no message holds a password.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import sqlalchemy
-from sqlalchemy import orm
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.pool import QueuePool
 
 from search.problems import Exit, fail
+from search.study.transactions import gathering
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.storages import RDBStorage
 
 LOCK_SECONDS = 60
 """How long a write waits for another process's write to the same SQLite file."""
@@ -189,9 +190,33 @@ def connect(url: str) -> RDBStorage:
     parsed = parse(url)
     path = sqlite_file(url)
     with storage_faults(url):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        return _rdb(parsed, read_only=False)
+        if path is None:
+            return _made_by_one(parsed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path.parent):
+            return _rdb(parsed, read_only=False)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold off others that open a SQLite file here: Optuna fails when two
+    processes make the tables of a new one at the same time."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _made_by_one(parsed: URL) -> RDBStorage:
+    """The same for a server: who comes second finds the tables at the next try."""
+    for _ in range(4):
+        try:
+            return _rdb(parsed, read_only=False)
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            time.sleep(0.3)
+    return _rdb(parsed, read_only=False)
 
 
 def connect_read_only(url: str) -> RDBStorage | None:
@@ -216,85 +241,4 @@ def _rdb(parsed: URL, *, read_only: bool) -> RDBStorage:
             engine_kwargs=options,
             skip_table_creation=read_only,
         )
-    storage.scoped_session = orm.scoped_session(
-        orm.sessionmaker(bind=storage.engine, class_=_Session)
-    )
-    return storage
-
-
-class _Session(orm.Session):
-    """A session whose commits can be gathered into one."""
-
-    gathering = False
-    undone: BaseException | None = None
-
-    def commit(self) -> None:
-        if not self.gathering:
-            super().commit()
-        elif self.undone is not None:
-            raise _Undone from self.undone
-        else:
-            self.flush()
-
-    def rollback(self) -> None:
-        if self.gathering and self.undone is None:
-            self.undone = sys.exc_info()[1] or RuntimeError("rolled back")
-        super().rollback()
-
-    def close(self) -> None:
-        if not self.gathering:
-            super().close()
-
-
-class _Undone(Exception):
-    """A write of a gathered transaction failed, so none of it can be kept."""
-
-
-@contextmanager
-def together(storage: BaseStorage) -> Iterator[None]:
-    """All writes of this thread inside land in one transaction, or none does.
-
-    In a storage without transactions (in memory) they land one by one.
-    """
-    sessions = getattr(storage, "scoped_session", None)
-    session = sessions() if sessions is not None else None
-    if not isinstance(session, _Session):
-        yield
-        return
-    if session.gathering:
-        raise RuntimeError("together() inside together()")
-    try:
-        if session.get_bind().dialect.name == "sqlite":
-            # Deferred, a write after a read fails at once when another process has
-            # written in between; so take the write lock, and wait for it, first.
-            session.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
-        session.gathering = True
-        yield
-        session.commit()
-    except _Undone as error:
-        session.rollback()
-        raise error.__cause__ or error from None
-    except BaseException:
-        session.rollback()
-        raise
-    else:
-        session.gathering = False
-        try:
-            session.commit()
-        except BaseException:
-            session.rollback()
-            raise
-    finally:
-        session.gathering = False
-        session.undone = None
-        session.close()
-
-
-def closed(storage: BaseStorage) -> None:
-    """Let go of the database; a SQLite file is whole again without its -wal."""
-    sessions = getattr(storage, "scoped_session", None)
-    if sessions is not None:
-        sessions.remove()
-    engine = getattr(storage, "engine", None)
-    if engine is not None:
-        engine.dispose()
+    return gathering(storage)

@@ -30,7 +30,8 @@ from search.space.spec import DataSpec, SamplerSpec, StudySpec
 from search.study.opening import StudyFacts, open_in
 from search.study.record import Recorder
 from search.study.records import FailReason, Outcome, State, TrialView
-from search.study.storage import closed, connect
+from search.study.storage import connect
+from search.study.transactions import closed
 
 SPACE = Space(
     params=(

@@ -13,7 +13,7 @@ from search.study.opening import StudyFacts
 Specify = Callable[..., StudySpec]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def facts() -> StudyFacts:
     return StudyFacts(
         fingerprint="f" * 64,
@@ -25,7 +25,7 @@ def facts() -> StudyFacts:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def specify() -> Specify:
     def make(
         *,

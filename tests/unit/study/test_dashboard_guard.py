@@ -24,9 +24,9 @@ from search.study.views import list_studies
 Specify = Callable[..., StudySpec]
 
 
-@pytest.fixture
-def url(tmp_path: Path, specify: Specify, facts: StudyFacts) -> str:
-    url = f"sqlite:///{tmp_path}/studies.db"
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory, specify: Specify, facts: StudyFacts) -> str:
+    url = f"sqlite:///{tmp_path_factory.mktemp('dashboard')}/studies.db"
     recorder = open_study(url, specify(), facts)
     for value in (0.3, 0.6, 0.5):
         asked = recorder.ask()

@@ -14,14 +14,8 @@ from optuna.study import StudyDirection
 from sqlalchemy.exc import IntegrityError
 
 from search.problems import Exit, SearchError
-from search.study.storage import (
-    closed,
-    connect,
-    connect_read_only,
-    redact,
-    sqlite_file,
-    together,
-)
+from search.study.storage import connect, connect_read_only, redact, sqlite_file
+from search.study.transactions import closed, together
 
 
 @pytest.mark.parametrize(
@@ -190,7 +184,8 @@ def test_a_killed_writer_leaves_what_it_had_committed_and_readers_can_read_it(
         """
         import sys
         from optuna.study import StudyDirection
-        from search.study.storage import connect, together
+        from search.study.storage import connect
+        from search.study.transactions import together
         storage = connect(sys.argv[1])
         study = storage.create_new_study([StudyDirection.MAXIMIZE], "one")
         storage.set_study_user_attr(study, "kept", 1)

@@ -15,7 +15,8 @@ from search.problems import Exit, SearchError
 from search.space.spec import StudySpec
 from search.study.opening import StudyFacts, open_study
 from search.study.records import FailReason, Outcome, State
-from search.study.storage import connect, together
+from search.study.storage import connect
+from search.study.transactions import together
 from search.study.views import find, list_studies, view
 
 Specify = Callable[..., StudySpec]

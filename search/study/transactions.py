@@ -1,0 +1,105 @@
+"""Several writes to an Optuna storage as one transaction.
+
+Optuna commits every single write. Here a thread's commits are gathered: all of
+them land at the end, or none does. What Optuna itself ignores (a write that
+breaks a constraint) undoes the rest, too, and is raised.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import sqlalchemy
+from sqlalchemy import orm
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage, RDBStorage
+
+
+def gathering(storage: RDBStorage) -> RDBStorage:
+    """Make a storage ready for :func:`together`."""
+    storage.scoped_session = orm.scoped_session(
+        orm.sessionmaker(bind=storage.engine, class_=_Session)
+    )
+    return storage
+
+
+class _Session(orm.Session):
+    """A session whose commits can be gathered into one."""
+
+    gathering = False
+    undone: BaseException | None = None
+
+    def commit(self) -> None:
+        if not self.gathering:
+            super().commit()
+        elif self.undone is not None:
+            raise _Undone from self.undone
+        else:
+            self.flush()
+
+    def rollback(self) -> None:
+        if self.gathering and self.undone is None:
+            self.undone = sys.exc_info()[1] or RuntimeError("rolled back")
+        super().rollback()
+
+    def close(self) -> None:
+        if not self.gathering:
+            super().close()
+
+
+class _Undone(Exception):
+    """A write of a gathered transaction failed, so none of it can be kept."""
+
+
+@contextmanager
+def together(storage: BaseStorage) -> Iterator[None]:
+    """All writes of this thread inside land in one transaction, or none does.
+
+    In a storage without transactions (in memory) they land one by one.
+    """
+    sessions = getattr(storage, "scoped_session", None)
+    session = sessions() if sessions is not None else None
+    if not isinstance(session, _Session):
+        yield
+        return
+    if session.gathering:
+        raise RuntimeError("together() inside together()")
+    try:
+        if session.get_bind().dialect.name == "sqlite":
+            # Deferred, a write after a read fails at once when another process has
+            # written in between; so take the write lock, and wait for it, first.
+            session.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
+        session.gathering = True
+        yield
+        session.commit()
+    except _Undone as error:
+        session.rollback()
+        raise error.__cause__ or error from None
+    except BaseException:
+        session.rollback()
+        raise
+    else:
+        session.gathering = False
+        try:
+            session.commit()
+        except BaseException:
+            session.rollback()
+            raise
+    finally:
+        session.gathering = False
+        session.undone = None
+        session.close()
+
+
+def closed(storage: BaseStorage) -> None:
+    """Let go of the database; a SQLite file is whole again without its -wal."""
+    sessions = getattr(storage, "scoped_session", None)
+    if sessions is not None:
+        sessions.remove()
+    engine = getattr(storage, "engine", None)
+    if engine is not None:
+        engine.dispose()
