@@ -56,7 +56,8 @@ class Problem:
     """One thing to type or the allowed values; empty when there is none."""
     place: Place | None = None
     level: str = "error"
-    """``error`` stops the command; ``warning`` is shown and passed over."""
+    """``error`` stops the command; ``warning`` is shown and passed over; ``note``
+    is shown by ``search plan`` alone."""
 
 
 class SearchError(Exception):

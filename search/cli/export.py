@@ -56,12 +56,19 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
             params=chosen.params,
             checkpoints=trial_folder(trials, chosen.number),
         ),
-        to if to is not None else folder / "export",
+        to if to is not None else folder / _name(view, chosen),
         test=test,
         measured_on=measured_on,
     )
     print(f"trial {chosen.number} of {printable(view.name)}: {printable(str(written))}")
     print(f"\nnext\n  search predict {printable(shlex.quote(str(written)))} IMAGE_OR_FOLDER...")
+
+
+def _name(view: StudyView, chosen: TrialView) -> str:
+    """``export`` is the winner's, which a later run goes on with."""
+    winner = view.winner
+    same = winner is not None and winner.number == chosen.number
+    return "export" if same else f"export-trial-{chosen.number}"
 
 
 def _chosen(view: StudyView, number: int | None) -> TrialView:

@@ -8,24 +8,26 @@ study is made, and the test set is opened last.
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
+from search.cli.machine import this_machine
 from search.cli.options import RunOptions
-from search.cli.paths import absolute_storage, cache_folder
+from search.cli.paths import absolute_storage, cache_folder, study_folder
+from search.cli.plan import gather
+from search.cli.plan_view import brief_lines
 from search.cli.prepare import Preparation, Ready, Request
-from search.cli.space_file import read_space
+from search.cli.run_exit import exit_status, finished
+from search.cli.space_file import load_space
 from search.problems import Exit, fail
 from search.space.spec import StudySpec
-from search.study.records import FailReason, State, StudyView
 from search.tuning.events import Listener, Note, Preparing
 
 if TYPE_CHECKING:
@@ -45,26 +47,53 @@ def run(options: RunOptions) -> Exit:
     from search.cli.run_end import conclude, show
     from search.study.lock import StudyLock
 
-    spec = read_space(options.space, options.flags, env=os.environ).spec
+    spec = _say_the_plan(options)
     cache = cache_folder(os.environ)
-    folder = Path(spec.checkpoints.dir).absolute() / spec.name
+    folder = study_folder(spec.checkpoints.dir, spec.name)
     for place in (folder, cache):
         _check_disk(place)
     with ExitStack() as stack:
         stack.enter_context(StudyLock(folder))
-        if options.dashboard:
-            stack.enter_context(_dashboard(spec.storage))
+
+        def opened() -> None:
+            if options.dashboard:
+                stack.enter_context(_dashboard(spec.storage))
+
         with follow(setup_of(spec), json=options.json) as listen:
-            recorder, ready, end = _search(spec, options, folder, cache, listen)
+            recorder, ready, end = _search(spec, options, folder, cache, listen, opened)
             if end.signal is None:
                 conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
         view = recorder.view()
         show(view, spec, folder=folder, json=options.json)
-        return _status(view, end, spec, json=options.json)
+        return exit_status(view, end, spec, json=options.json)
+
+
+def _say_the_plan(options: RunOptions) -> StudySpec:
+    """Read and check the space file; print what will happen, then what to mind."""
+    loaded = load_space(options.space, options.flags, env=os.environ)
+    plan = gather(
+        loaded,
+        space=options.space,
+        flags=options.flags,
+        env=os.environ,
+        machine=this_machine(os.environ),
+        cluster=options.address is not None,
+    )
+    out = sys.stderr if options.json else sys.stdout
+    print("\n".join(brief_lines(plan)), file=out, flush=True)
+    to_mind = [problem for problem in plan.warnings if problem.level != "note"]
+    if to_mind:
+        show_problems(to_mind)
+    return loaded.spec
 
 
 def _search(
-    spec: StudySpec, options: RunOptions, folder: Path, cache: Path, listen: Listener
+    spec: StudySpec,
+    options: RunOptions,
+    folder: Path,
+    cache: Path,
+    listen: Listener,
+    opened: Callable[[], None],
 ) -> tuple[Recorder, Ready, RunEnd]:
     """Prepare, open the study, and run what is left of its budget."""
     from search.space.document import to_document
@@ -79,7 +108,7 @@ def _search(
         fixed=() if before is None else tuple(before.attributes.get("backbones", ())),
     )
     with _ended(Preparation(request)) as preparation:
-        if before is not None and _finished(spec, before):
+        if before is not None and finished(spec, before):
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder)
             return recorder, ready, RunEnd()
@@ -92,6 +121,7 @@ def _search(
         with connected(options.address, cpus=_cores(spec)) as cluster:
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder)
+            opened()
             _say_what_is_ready(ready, listen)
             allocation = allocate(cluster.nodes, spec.resources)
             job = TrialJob(
@@ -163,15 +193,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _finished(spec: StudySpec, view: StudyView) -> bool:
-    """Whether the budget leaves nothing to do."""
-    settled = sum(trial.state.settled for trial in view.trials)
-    trials, minutes = spec.budget.trials, spec.budget.minutes
-    return (trials is not None and settled >= trials) or (
-        minutes is not None and float(view.attributes.get("seconds", 0.0)) >= minutes * 60
-    )
-
-
 def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
     counts = ready.counts
     listen(
@@ -182,48 +203,6 @@ def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
     )
     if ready.licence:
         listen(Note(text=ready.licence))
-
-
-def _status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
-    """The exit status, and what to type next where the run was cut short."""
-    out = sys.stderr if json else sys.stdout
-    again = shlex.join(["search", *sys.argv[1:]])
-    if end.signal is not None:
-        waiting = view.counts()[State.WAITING]
-        print(f"stopped; {waiting} trials wait. To go on: {again}", file=out)
-        return Exit.INTERRUPTED if end.signal == signal.SIGINT else Exit.TERMINATED
-    if end.too_many_failures:
-        reasons = [trial.reason for trial in view.trials if trial.reason is not None]
-        common: FailReason = max(set(reasons), key=reasons.count)
-        first = next(trial for trial in view.trials if trial.reason is common)
-        raise fail(
-            f"the first {len(reasons)} trials all failed, most often: {common} ({first.why})",
-            fix=f"search status {spec.name} --trial {first.number} shows the whole error",
-            status=Exit.FAILURES,
-        )
-    if _finished(spec, view):
-        print(f"the budget is used up; to go on: {_extended(spec, view)}", file=out)
-    return Exit.DONE
-
-
-def _extended(spec: StudySpec, view: StudyView) -> str:
-    """The command that was typed, with a budget half as large again."""
-    typed = iter(sys.argv[1:])
-    kept = []
-    for word in typed:
-        if word in ("--trials", "--minutes"):
-            next(typed, None)
-        elif not word.startswith(("--trials=", "--minutes=")):
-            kept.append(word)
-    flags = []
-    if spec.budget.trials is not None:
-        settled = sum(trial.state.settled for trial in view.trials)
-        flags += ["--trials", str(settled + max(1, settled // 2))]
-    if spec.budget.minutes is not None:
-        used = float(view.attributes.get("seconds", 0.0)) / 60
-        if used >= spec.budget.minutes:
-            flags += ["--minutes", str(round(used * 1.5) + 1)]
-    return shlex.join(["search", *kept, *flags])
 
 
 def _check_disk(place: Path) -> None:

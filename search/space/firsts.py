@@ -76,7 +76,7 @@ def read_first(node: Node | None, space: PlacedSpace, known: Known, report: Repo
             moved.setdefault(move.name, move)
     for move in moved.values():
         param = space[move.name]
-        report.warn(
+        report.note(
             param.node.place,
             f"the default of {move.name}, {plain(move.wanted)}, is not in the space: "
             f"{plain(move.used)} is used",

@@ -33,6 +33,10 @@ class Report:
         """Add something to know."""
         self.problems.append(Problem(fact=fact, fix=fix, place=place, level="warning"))
 
+    def note(self, place: Place | None, fact: str) -> None:
+        """Add what ``plan`` says and ``run`` need not repeat."""
+        self.problems.append(Problem(fact=fact, place=place, level="note"))
+
     @property
     def errors(self) -> tuple[Problem, ...]:
         """What stops the command, in the order of the text."""
@@ -41,7 +45,7 @@ class Report:
     @property
     def warnings(self) -> tuple[Problem, ...]:
         """What is shown and passed over, in the order of the text."""
-        return self._of("warning")
+        return self._of("warning", "note")
 
     def stop(self) -> None:
         """Raise what was found, if anything.
@@ -52,11 +56,11 @@ class Report:
         if self.errors:
             raise SearchError(self.errors)
 
-    def _of(self, level: str) -> tuple[Problem, ...]:
+    def _of(self, *levels: str) -> tuple[Problem, ...]:
         def key(problem: Problem) -> tuple[bool, int, int]:
             place = problem.place
             if place is None or place.file != self.file:
                 return (True, 0, 0)
             return (False, place.line, place.column)
 
-        return tuple(sorted((p for p in self.problems if p.level == level), key=key))
+        return tuple(sorted((p for p in self.problems if p.level in levels), key=key))

@@ -1,0 +1,66 @@
+"""How ``search run`` ends: its exit status, and what to type next."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+from search.problems import Exit, fail
+from search.space.spec import StudySpec
+from search.study.records import FailReason, State, StudyView
+
+if TYPE_CHECKING:
+    from search.tuning.driver import RunEnd
+
+
+def finished(spec: StudySpec, view: StudyView) -> bool:
+    """Whether the budget leaves nothing to do."""
+    settled = sum(trial.state.settled for trial in view.trials)
+    trials, minutes = spec.budget.trials, spec.budget.minutes
+    return (trials is not None and settled >= trials) or (
+        minutes is not None and float(view.attributes.get("seconds", 0.0)) >= minutes * 60
+    )
+
+
+def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
+    """The exit status, and what to type next where the run was cut short."""
+    out = sys.stderr if json else sys.stdout
+    again = shlex.join(["search", *sys.argv[1:]])
+    if end.signal is not None:
+        waiting = view.counts()[State.WAITING]
+        print(f"stopped; {waiting} trials wait. To go on: {again}", file=out)
+        return Exit.INTERRUPTED if end.signal == signal.SIGINT else Exit.TERMINATED
+    if end.too_many_failures:
+        reasons = [trial.reason for trial in view.trials if trial.reason is not None]
+        common: FailReason = max(set(reasons), key=reasons.count)
+        first = next(trial for trial in view.trials if trial.reason is common)
+        raise fail(
+            f"the first {len(reasons)} trials all failed, most often: {common} ({first.why})",
+            fix=f"search status {spec.name} --trial {first.number} shows the whole error",
+            status=Exit.FAILURES,
+        )
+    if finished(spec, view):
+        print(f"the budget is used up; to go on: {_extended(spec, view)}", file=out)
+    return Exit.DONE
+
+
+def _extended(spec: StudySpec, view: StudyView) -> str:
+    """The command that was typed, with a budget half as large again."""
+    typed = iter(sys.argv[1:])
+    kept = []
+    for word in typed:
+        if word in ("--trials", "--minutes"):
+            next(typed, None)
+        elif not word.startswith(("--trials=", "--minutes=")):
+            kept.append(word)
+    flags = []
+    if spec.budget.trials is not None:
+        settled = sum(trial.state.settled for trial in view.trials)
+        flags += ["--trials", str(settled + max(1, settled // 2))]
+    if spec.budget.minutes is not None:
+        used = float(view.attributes.get("seconds", 0.0)) / 60
+        if used >= spec.budget.minutes:
+            flags += ["--minutes", str(round(used * 1.5) + 1)]
+    return shlex.join(["search", *kept, *flags])
