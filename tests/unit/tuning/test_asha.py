@@ -14,7 +14,6 @@ from ray.tune.schedulers import ASHAScheduler
 from search.tuning.asha import Asha
 
 
-
 @dataclass(frozen=True)
 class RayTrial:
     """The only thing of Ray's trial that its ASHA reads."""
@@ -105,9 +104,7 @@ def test_decisions_are_rays_and_survive_a_restart(
             for earlier, curve in enumerate(seen):
                 ours.remember(f"number-{earlier}", {1: curve})
         name = f"t{index}"
-        expected = stock.on_trial_result(
-            None, add(stock, name), {"epoch": 1, "value": value}
-        )
+        expected = stock.on_trial_result(None, add(stock, name), {"epoch": 1, "value": value})
         verdict = ours.judge(add(ours, name), 1, value)
         assert verdict.keeps == (expected == stock.CONTINUE)
         seen.append(value)

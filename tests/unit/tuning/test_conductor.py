@@ -1,0 +1,307 @@
+"""What is decided during a run: real recorder, real ASHA, no Ray cluster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import optuna
+import pytest
+
+from search.space.domains import Branch, FloatRange, Param, Space
+from search.space.spec import Budget, DataSpec, Epochs, SamplerSpec, StudySpec
+from search.study.opening import StudyFacts, open_in
+from search.study.record import Recorder
+from search.study.records import FailReason, Outcome, State, StudyView
+from search.tuning.asha import Asha
+from search.tuning.conductor import Conductor
+from search.tuning.events import EpochDone, Event, Note, Progress, TrialSettled, TrialStarted
+from search.tuning.job import Told
+
+FACTS = StudyFacts(
+    fingerprint="f",
+    counts={},
+    classes=("a", "b"),
+    backbones=("resnet18",),
+    weights={},
+    versions={},
+)
+
+
+def spec(*, trials: int | None = 4, minutes: float | None = None, epochs: int = 3) -> StudySpec:
+    domain = FloatRange(low=1e-3, high=1e-1, log=True)
+    return StudySpec(
+        name="s",
+        data=DataSpec(path="images"),
+        epochs=Epochs(min=1, max=epochs),
+        space=Space(params=(Param(name="lr", branches=(Branch(domain=domain),)),)),
+        sampler=SamplerSpec(name="random"),
+        budget=Budget(trials=trials, minutes=minutes),
+        default_first=False,
+    )
+
+
+@dataclass(frozen=True)
+class RayTrial:
+    trial_id: str
+
+
+@dataclass
+class Run:
+    """A conductor with its recorder, and what it said."""
+
+    spec: StudySpec
+    storage: optuna.storages.InMemoryStorage = field(
+        default_factory=optuna.storages.InMemoryStorage
+    )
+    concurrency: int = 2
+    events: list[Event] = field(default_factory=list)
+    recorder: Recorder = field(init=False)
+    conductor: Conductor = field(init=False)
+    asha: Asha = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.recorder = open_in(self.storage, self.spec, FACTS)
+        self.conductor = Conductor(
+            spec=self.spec,
+            recorder=self.recorder,
+            listener=self.events.append,
+            concurrency=self.concurrency,
+            on_settled=lambda view: None,
+        )
+        self.asha = Asha(
+            metric="value",
+            maximize=True,
+            min_epochs=self.spec.epochs.min,
+            max_epochs=self.spec.epochs.max,
+            reduction_factor=3,
+            on_report=self.conductor.on_report,
+            on_death=self.conductor.worker_died,
+        )
+        self.conductor.recall(self.asha)
+
+    def ask(self, ray_id: str) -> int | None:
+        asked = self.conductor.next(ray_id, self.asha)
+        if asked is None:
+            return None
+        self.asha.on_trial_add(None, RayTrial(ray_id))
+        return asked.number
+
+    def report(self, ray_id: str, epoch: int, value: float) -> str:
+        told = Told(attributes={"metrics": {}})
+        result = {"epoch": epoch, "value": value, "told": told}
+        return self.asha.on_trial_result(None, RayTrial(ray_id), result)
+
+    def fail(self, ray_id: str, reason: FailReason = FailReason.ERROR) -> str:
+        told = Told(
+            attributes={}, failure=Outcome(state=State.FAILED, reason=reason, why="it broke")
+        )
+        return self.asha.on_trial_result(None, RayTrial(ray_id), {"value": math.nan, "told": told})
+
+    def view(self) -> StudyView:
+        return self.recorder.view()
+
+    def said(self, kind: type[Event]) -> list[Event]:  # type: ignore[valid-type]
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def test_a_trial_that_reaches_the_last_epoch_is_complete_with_its_best() -> None:
+    run = Run(spec())
+    assert run.ask("a") == 0
+    assert [run.report("a", epoch, value) for epoch, value in ((1, 0.5), (2, 0.9))] == [
+        "CONTINUE",
+        "CONTINUE",
+    ]
+    assert run.report("a", 3, 0.7) == "STOP"
+    trial = run.view().trials[0]
+    assert (trial.state, trial.best_value, trial.best_epoch) == (State.COMPLETE, 0.9, 2)
+
+
+def test_a_trial_that_asha_stops_is_pruned_with_the_reason_that_was_shown() -> None:
+    run = Run(spec())
+    run.ask("a")
+    run.ask("b")
+    run.report("a", 1, 0.9)
+    assert run.report("b", 1, 0.1) == "STOP"
+    trial = run.view().trials[1]
+    assert trial.state is State.PRUNED
+    shown = run.said(EpochDone)[-1]
+    assert isinstance(shown, EpochDone)
+    assert trial.why == shown.why == "rung 1: 0.100 < 0.900, the cutoff of 1 earlier trial"
+
+
+def test_what_is_shown_is_committed_already() -> None:
+    seen: list[bool] = []
+    run = Run(spec())
+    inner: Callable[[Event], None] = run.events.append
+
+    def listen(event: Event) -> None:
+        inner(event)
+        trials = {trial.number: trial for trial in run.recorder.view().trials}
+        if isinstance(event, EpochDone):
+            seen.append(trials[event.number].curve[event.epoch] == event.value)
+        if isinstance(event, TrialSettled):
+            seen.append(trials[event.number].state.settled)
+        if isinstance(event, TrialStarted):
+            seen.append(trials[event.number].state is State.RUNNING)
+
+    run.conductor._listener = listen
+    run.ask("a")
+    for epoch in (1, 2, 3):
+        run.report("a", epoch, 0.5)
+    assert seen == [True] * 5  # started, three epochs, settled
+
+
+def test_no_more_trials_run_at_once_than_there_is_room_for() -> None:
+    run = Run(spec(), concurrency=2)
+    assert [run.ask(name) for name in "abc"] == [0, 1, None]
+    assert not run.conductor.over
+
+
+def test_the_budget_counts_settled_and_running_trials_of_all_runs() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = Run(spec(trials=2), storage)
+    first.ask("a")
+    first.fail("a")
+    second = Run(spec(trials=2), storage)
+    assert second.ask("b") == 1
+    assert second.ask("c") is None
+    second.fail("b")
+    assert second.conductor.over
+    assert second.conductor.ended
+
+
+def test_a_trial_cut_by_the_clock_waits_and_is_not_lost() -> None:
+    run = Run(spec(minutes=1e-9))
+    assert run.ask("a") is None
+    run = Run(spec(minutes=10.0))
+    run.ask("a")
+    run.conductor._earlier_seconds = 3600.0
+    assert run.report("a", 1, 0.5) == "STOP"
+    trial = run.view().trials[0]
+    assert (trial.state, dict(trial.curve)) == (State.WAITING, {1: 0.5})
+    assert run.conductor.ended
+
+
+def test_a_stop_waits_for_one_report_of_each_running_trial() -> None:
+    run = Run(spec())
+    run.ask("a")
+    run.ask("b")
+    run.conductor.stop()
+    assert run.ask("c") is None
+    assert not run.conductor.reported
+    assert run.report("a", 1, 0.5) == "STOP"
+    assert not run.conductor.ended
+    assert run.report("b", 1, 0.6) == "STOP"
+    assert run.conductor.ended
+    assert run.view().counts()[State.WAITING] == 2
+
+
+def test_trials_that_do_not_report_in_time_are_put_back() -> None:
+    run = Run(spec())
+    run.ask("a")
+    run.conductor.stop()
+    run.conductor.put_back_all()
+    assert run.view().counts() == {
+        State.WAITING: 1,
+        State.RUNNING: 0,
+        State.COMPLETE: 0,
+        State.PRUNED: 0,
+        State.FAILED: 0,
+    }
+    assert run.report("a", 1, 0.5) == "STOP"  # too late: not recorded
+    assert dict(run.view().trials[0].curve) == {}
+
+
+def test_a_value_that_is_not_finite_is_a_failure_before_asha_sees_it() -> None:
+    run = Run(spec())
+    run.ask("a")
+    assert run.report("a", 1, math.nan) == "STOP"
+    trial = run.view().trials[0]
+    assert (trial.state, trial.reason) == (State.FAILED, FailReason.DIVERGED)
+
+
+def test_an_epoch_read_again_by_a_new_worker_is_not_judged_again() -> None:
+    run = Run(spec())
+    run.ask("a")
+    run.report("a", 1, 0.5)
+    run.asha.on_trial_error(None, RayTrial("a"))
+    notes = run.said(Note)
+    assert [note.text for note in notes if isinstance(note, Note)] == [
+        "trial 0: its worker died; going on after epoch 1"
+    ]
+    assert run.report("a", 1, 0.5) == "CONTINUE"
+    assert len(run.said(EpochDone)) == 1
+
+
+def test_a_worker_that_keeps_dying_is_a_crash() -> None:
+    run = Run(spec())
+    run.ask("a")
+    run.conductor.worker_died("a")
+    run.conductor.gave_up("a", "")
+    trial = run.view().trials[0]
+    assert (trial.reason, trial.why) == (FailReason.CRASHED, "the worker died 2 times")
+
+
+def test_five_failures_and_nothing_else_end_the_run() -> None:
+    run = Run(spec(trials=20))
+    for index in range(5):
+        assert not run.conductor.too_many_failures
+        run.ask(str(index))
+        run.fail(str(index))
+    assert run.conductor.too_many_failures
+    assert run.conductor.over
+
+
+def test_five_failures_after_a_success_do_not() -> None:
+    run = Run(spec(trials=20, epochs=1))
+    run.ask("good")
+    run.report("good", 1, 0.5)
+    for index in range(6):
+        run.ask(str(index))
+        run.fail(str(index))
+    assert not run.conductor.over
+
+
+def test_going_on_judges_by_what_the_study_has_seen() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = Run(spec(), storage)
+    first.ask("a")
+    first.ask("b")
+    for epoch, value in ((1, 0.9), (2, 0.9), (3, 0.9)):
+        first.report("a", epoch, value)
+    second = Run(spec(), storage)  # the first was killed; b waits
+    assert second.ask("c") == 1
+    assert second.report("c", 1, 0.1) == "STOP"
+    assert second.view().trials[1].why == ("rung 1: 0.100 < 0.900, the cutoff of 1 earlier trial")
+
+
+def test_time_left_is_said_after_two_trials_and_shrinks_to_nothing() -> None:
+    run = Run(spec(trials=3, epochs=1), concurrency=1)
+    left: list[float | None] = []
+    for name in "abc":
+        run.ask(name)
+        run.report(name, 1, 0.5)
+        progress = run.said(Progress)[-1]
+        assert isinstance(progress, Progress)
+        left.append(progress.seconds_left)
+    assert left[0] is None
+    assert left[1] is not None
+    assert left[1] > 0
+    assert left[2] == pytest.approx(0.0)
+
+
+@pytest.mark.parametrize("kind", ["conductor", "searcher"])
+def test_nothing_of_the_study_is_pickled_into_rays_files(kind: str) -> None:
+    import pickle
+
+    from search.tuning.searcher import StudySearcher
+
+    run = Run(spec())
+    held = {
+        "conductor": run.conductor,
+        "searcher": StudySearcher(run.conductor, run.asha, lambda number, point: None),  # type: ignore[arg-type, return-value]
+    }[kind]
+    assert b"sqlite" not in pickle.dumps(held)
+    assert len(pickle.dumps(held)) < 200
