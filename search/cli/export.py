@@ -26,7 +26,7 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
     """
     view = find_study(storage_url(storage, os.environ), study)
     chosen = _chosen(view, trial)
-    from search.cli.run import TABLE, versions
+    from search.cli.study_facts import TABLE, versions
     from search.data.manifest import load_table
     from search.export.trial import Candidate, Origin, export_trial, has_weights
     from search.space.document import from_document

@@ -26,6 +26,7 @@ from search.cli.plan_view import brief_lines
 from search.cli.prepare import Preparation, Ready, Request
 from search.cli.run_exit import exit_status, finished
 from search.cli.space_file import load_space
+from search.cli.study_facts import TABLE, versions
 from search.problems import Exit, fail
 from search.space.spec import StudySpec
 from search.tuning.events import Listener, Note, Preparing
@@ -146,10 +147,6 @@ def _search(
     return recorder, ready, end
 
 
-TABLE = "images.json"
-"""The study's image table, in its folder."""
-
-
 def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
     """Create the study or go on with it, and keep its image table beside it."""
     from search.space.narrow import narrow
@@ -176,21 +173,6 @@ def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
         shutil.copyfile(ready.table, table.with_suffix(".part"))
         table.with_suffix(".part").replace(table)
     return recorder
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides results, by distribution name."""
-    from importlib import metadata
-
-    from search import __version__
-
-    found = {"search": __version__, "python": sys.version.split()[0]}
-    for name in ("torch", "torchvision", "timm", "ray", "optuna", "scikit-learn", "numpy"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _say_what_is_ready(ready: Ready, listen: Listener) -> None:

@@ -66,7 +66,7 @@ def conclude(
         opened[what] = opened.get(what, 0) + 1
         recorder.set_result(OPENED, opened)
 
-    from search.cli.run import TABLE, versions
+    from search.cli.study_facts import TABLE, versions
 
     _all_cores()
     job = FinishJob(
