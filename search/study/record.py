@@ -41,7 +41,7 @@ class Recorder:
     Args:
         storage: An Optuna storage that holds the study.
         spec: The study, narrowed to its backbones.
-        url: Where the storage is, for messages.
+        url: Of the storage, for messages.
     """
 
     def __init__(self, storage: BaseStorage, spec: StudySpec, *, url: str = "memory:") -> None:
@@ -53,7 +53,7 @@ class Recorder:
         self._began: dict[int, float] = {}
         self._lock = threading.RLock()
         self._unsure = False
-        with self._faults():
+        with self._lock, storage_faults(self._url):
             self._load()
 
     # Asking -------------------------------------------------------------------
@@ -157,10 +157,10 @@ class Recorder:
         Returns:
             Their numbers.
         """
-        left = [view.number for view in self._views.values() if view.state is State.RUNNING]
+        left = tuple(n for n, view in self._views.items() if view.state is State.RUNNING)
         for number in left:
             self.interrupt(number)
-        return tuple(left)
+        return left
 
     # The study ------------------------------------------------------------------
 
@@ -193,14 +193,9 @@ class Recorder:
     # ------------------------------------------------------------------------------
 
     @contextmanager
-    def _faults(self) -> Iterator[None]:
-        with self._lock, storage_faults(self._url):
-            yield
-
-    @contextmanager
     def _writing(self) -> Iterator[None]:
         """One transaction; when it fails, what is there is read again."""
-        with self._faults():
+        with self._lock, storage_faults(self._url):
             if self._unsure:
                 self._load()
             try:
@@ -227,9 +222,10 @@ class Recorder:
 
     def _refresh(self, number: int) -> TrialView:
         """Read back what was committed of a trial."""
-        with self._faults():
-            view = self._view(self._storage.get_trial(self._ids[number]))
-            self._views[number] = view
+        with self._lock, storage_faults(self._url):
+            self._unsure = True
+            view = self._views[number] = self._view(self._storage.get_trial(self._ids[number]))
+            self._unsure = False
             return view
 
     def _view(self, trial: FrozenTrial) -> TrialView:
@@ -245,10 +241,10 @@ class Recorder:
         number = len(self._views)
         attributes: dict[str, Any] = {"started": _now()}
         used = {view.attributes.get("first") for view in self._views.values()}
-        first = next((index for index in range(len(self.spec.first)) if index not in used), None)
-        if first is not None:
-            attributes["first"] = first
-            drawn: Drawn | None = self._proposer.at(dict(self.spec.first[first]))
+        firsts = [index for index in range(len(self.spec.first)) if index not in used]
+        if firsts:
+            attributes["first"] = firsts[0]
+            drawn: Drawn | None = self._proposer.at(dict(self.spec.first[firsts[0]]))
         else:
             drawn = self._proposer.propose(number, self._tried())
         if drawn is None:
@@ -295,7 +291,8 @@ class Recorder:
 
     def _seconds(self, view: TrialView) -> float:
         """Wall time of a trial over all runs."""
-        here = time.monotonic() - self._began.get(view.number, time.monotonic())
+        now = time.monotonic()
+        here = now - self._began.get(view.number, now)
         return round(float(view.attributes.get("seconds", 0.0)) + here, 3)
 
 
