@@ -23,7 +23,7 @@ from search.cli.options import RunOptions
 from search.cli.paths import absolute_storage, cache_folder, study_folder
 from search.cli.plan import gather
 from search.cli.plan_view import brief_lines
-from search.cli.prepare import Preparation, Ready, Request
+from search.cli.prepare import Preparation, Ready, Request, backbones_of
 from search.cli.run_exit import exit_status, finished
 from search.cli.space_file import load_space
 from search.cli.study_facts import TABLE, versions
@@ -65,6 +65,7 @@ def run(options: RunOptions) -> Exit:
             if end.signal is None:
                 conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
         view = recorder.view()
+        recorder.close()
         show(view, spec, folder=folder, json=options.json)
         return exit_status(view, end, spec, json=options.json)
 
@@ -165,6 +166,7 @@ def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
             backbones=names,
             weights={backbone.name: backbone.sha256 for backbone in ready.backbones},
             versions=versions(),
+            asked=backbones_of(spec.space),
         ),
     )
     table = folder / TABLE
