@@ -18,6 +18,8 @@ from search.space.settings import Setting, Value
 from search.space.when import read_when
 
 FORMS = ("int", "float", "choice", "value")
+MAX_CHOICES = 256
+MAX_BRANCHES = 16
 _MODIFIERS = {
     "int": ("step", "log"),
     "float": ("steps", "log"),
@@ -32,6 +34,13 @@ def read_branches(
     """Every usable branch of one key; what is wrong goes to ``report``."""
     if isinstance(node, Items) and any(isinstance(item, Entries) for item in node.items):
         found = []
+        if len(node.items) > MAX_BRANCHES:
+            report.error(
+                node.place,
+                f"{setting.name} has {len(node.items)} domains",
+                f"at most {MAX_BRANCHES}",
+            )
+            return ()
         for item in node.items:
             if isinstance(item, Entries):
                 found.append(_mapping(item, setting, known, report))
@@ -93,6 +102,13 @@ def _plain(node: Node, setting: Setting, known: Known, report: Report) -> Placed
 def _choice(node: Items, setting: Setting, known: Known, report: Report) -> PlacedBranch | None:
     if not node.items:
         report.error(node.place, f"{setting.name}: an empty choice", "list at least one value")
+        return None
+    if len(node.items) > MAX_CHOICES:
+        report.error(
+            node.place,
+            f"{setting.name} lists {len(node.items)} values",
+            f"at most {MAX_CHOICES}, or a range",
+        )
         return None
     found: list[tuple[Value, Scalar]] = []
     for item in node.items:

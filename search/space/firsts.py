@@ -17,6 +17,7 @@ from search.space.settings import Value
 from search.space.space_checks import needs
 
 DEFAULT = "default"
+MAX_POINTS = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +91,9 @@ def read_first(node: Node | None, space: PlacedSpace, known: Known, report: Repo
 def _read(node: Node, space: PlacedSpace, known: Known, report: Report) -> list[_Wanted]:
     if not isinstance(node, Items):
         report.error(node.place, f"first is {kind_of(node)}, not a list", "[default]")
+        return []
+    if len(node.items) > MAX_POINTS:
+        report.error(node.place, f"first lists {len(node.items)} points", f"at most {MAX_POINTS}")
         return []
     found = []
     for item in node.items:

@@ -62,7 +62,7 @@ SECTIONS = (
 )
 """The keys at the top of a space file, in the order of the documentation."""
 SAMPLES = ("solar-cells",)
-_MOST_COUNTED = 10_000
+_MOST_COUNTED = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

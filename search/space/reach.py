@@ -1,15 +1,15 @@
 """Which branches of a space can ever be in force, and together with what.
 
 Values that no condition tells apart are merged, so that a handful of points
-stands for all of them. Pure. Only the params that matter are walked; more than
-MAX_POINTS combinations are not looked at, which errs on the side of accepting.
+stands for all of them. Pure. Only the params that matter are walked, and a space
+with too many combinations is accepted unseen: no file takes long to check.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from itertools import islice, pairwise
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from search.space.domains import (
     Branch,
@@ -25,11 +25,21 @@ from search.space.domains import (
 from search.space.points import contains, values
 from search.space.settings import Value
 
-MAX_POINTS = 20_000
+MAX_STEPS = 1_500
+"""Params looked at in one walk; a space that needs more is taken as it is."""
 _MAX_LISTED = 2_048
 
 Telling = Callable[[str, Value], Hashable]
 """Tells apart values that conditions do not: equal results may be merged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joint:
+    """Points that stand for all points over some params and their ancestors."""
+
+    points: tuple[dict[str, Value], ...]
+    whole: bool
+    """False when there were too many to look at them all."""
 
 
 def nothing(name: str, value: Value) -> Hashable:
@@ -56,53 +66,64 @@ def ancestors(space: Space, names: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def joint(
-    space: Space, names: Iterable[str], telling: Telling = nothing
-) -> Iterator[dict[str, Value]]:
-    """Active points over ``names`` and their ancestors that stand for all of them."""
+def joint(space: Space, names: Iterable[str], telling: Telling = nothing) -> Joint:
+    """Active points over ``names`` and their ancestors, a few that stand for all."""
     wanted = ancestors(space, names)
-    params = [param for param in space.params if param.name in wanted]
-    tests = {
-        param.name: [
-            condition
-            for other in params
-            for branch in other.branches
-            for condition in branch.when
-            if condition.param == param.name
-        ]
-        for param in params
-    }
-    return islice(_walk(params, tests, telling, {}), MAX_POINTS)
+    walk = _Walk([param for param in space.params if param.name in wanted], telling)
+    points = tuple(walk.points(0, {}))
+    return Joint(points=points, whole=walk.steps < MAX_STEPS)
 
 
-def _walk(
-    params: list[Param],
-    tests: dict[str, list[Condition]],
-    telling: Telling,
-    point: dict[str, Value],
-) -> Iterator[dict[str, Value]]:
-    if not params:
-        yield dict(point)
-        return
-    param, rest = params[0], params[1:]
-    domain = param.active(point)
-    if domain is None:
-        yield from _walk(rest, tests, telling, point)
-        return
-    for value in _representatives(param.name, domain, tests[param.name], telling):
-        point[param.name] = value
-        yield from _walk(rest, tests, telling, point)
-    del point[param.name]
+class _Walk:
+    """One enumeration; values that nothing tells apart are merged, once a domain."""
+
+    def __init__(self, params: list[Param], telling: Telling) -> None:
+        self.steps = 0
+        self._params = params
+        self._telling = telling
+        self._merged: dict[tuple[str, int], list[Value]] = {}
+        self._tests: dict[str, set[Condition]] = {param.name: set() for param in params}
+        for param in params:
+            for branch in param.branches:
+                for condition in branch.when:
+                    self._tests[condition.param].add(condition)
+
+    def points(self, index: int, point: dict[str, Value]) -> Iterator[dict[str, Value]]:
+        """Points that agree with ``point`` on the params before ``index``."""
+        if self.steps >= MAX_STEPS:
+            return
+        if index == len(self._params):
+            yield dict(point)
+            return
+        self.steps += 1
+        param = self._params[index]
+        branch = _in_force(param, point)
+        if branch is None:
+            yield from self.points(index + 1, point)
+            return
+        for value in self._representatives(param, branch):
+            point[param.name] = value
+            yield from self.points(index + 1, point)
+        del point[param.name]
+
+    def _representatives(self, param: Param, branch: int) -> list[Value]:
+        key = (param.name, branch)
+        if key not in self._merged:
+            tests = list(self._tests[param.name])
+            kept: dict[Hashable, Value] = {}
+            for value in _candidates(param.branches[branch].domain, tests):
+                told = tuple(test.holds({param.name: value}) for test in tests)
+                kept.setdefault((told, self._telling(param.name, value)), value)
+            self._merged[key] = list(kept.values())
+        return self._merged[key]
 
 
-def _representatives(
-    name: str, domain: Domain, conditions: list[Condition], telling: Telling
-) -> list[Value]:
-    kept: dict[Hashable, Value] = {}
-    for value in _candidates(domain, conditions):
-        told = tuple(condition.holds({name: value}) for condition in conditions)
-        kept.setdefault((told, telling(name, value)), value)
-    return list(kept.values())
+def _in_force(param: Param, point: Mapping[str, Value]) -> int | None:
+    """The index of the branch that is in force at ``point``."""
+    for index, branch in enumerate(param.branches):
+        if all(condition.holds(point) for condition in branch.when):
+            return index
+    return None
 
 
 def _candidates(domain: Domain, conditions: list[Condition]) -> Iterable[Value]:
@@ -126,26 +147,19 @@ def _candidates(domain: Domain, conditions: list[Condition]) -> Iterable[Value]:
     return sorted({*inside, *between})
 
 
-def in_force(space: Space, name: str) -> frozenset[int]:
-    """Indices of the branches of ``name`` that some point uses."""
+def dead_branches(space: Space, name: str) -> dict[int, bool]:
+    """Branches of ``name`` that no point uses: their index, and whether their
+    conditions can hold (a branch before them is used then)."""
     param = space[name]
-    return frozenset(
-        index for point in joint(space, [name]) if (index := _index(param, point)) is not None
-    )
-
-
-def can_hold(space: Space, name: str, conditions: tuple[Condition, ...]) -> bool:
-    """Whether some point meets all ``conditions`` of a branch of ``name``."""
-    return any(
-        all(condition.holds(point) for condition in conditions) for point in joint(space, [name])
-    )
-
-
-def _index(param: Param, point: dict[str, Value]) -> int | None:
-    for index, branch in enumerate(param.branches):
-        if all(condition.holds(point) for condition in branch.when):
-            return index
-    return None
+    found = joint(space, [name])
+    if not found.whole:
+        return {}
+    used = {_in_force(param, point) for point in found.points}
+    return {
+        index: any(all(test.holds(point) for test in branch.when) for point in found.points)
+        for index, branch in enumerate(param.branches)
+        if index not in used
+    }
 
 
 def meets(domain: Domain, condition: Condition) -> bool:
@@ -177,9 +191,9 @@ def pruned(space: Space) -> Space:
                 when = tuple(condition for condition in trimmed if condition is not None)
                 branches.append(replace(branch, when=when))
         candidate = Space(params=(*params, replace(param, branches=tuple(branches))))
-        reached = in_force(candidate, param.name)
+        dead = dead_branches(candidate, param.name)
         alive: tuple[Branch, ...] = tuple(
-            branch for index, branch in enumerate(branches) if index in reached
+            branch for index, branch in enumerate(branches) if index not in dead
         )
         if alive:
             params.append(replace(param, branches=alive))

@@ -10,7 +10,7 @@ from search.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
 from search.space.nodes import listed
 from search.space.placed import Known, PlacedBranch, PlacedParam, PlacedSpace
 from search.space.points import contains
-from search.space.reach import can_hold, in_force, joint, meets
+from search.space.reach import dead_branches, joint, meets
 from search.space.report import Report
 from search.space.scalars import plain
 from search.space.settings import SizeRule, Value
@@ -149,13 +149,10 @@ def check_reach(space: PlacedSpace, report: Report) -> None:
     """Every branch is in force at some point of the space."""
     bare = space.space
     for param in space.params:
-        reached = in_force(bare, param.name)
-        for index, branch in enumerate(param.branches):
-            if index in reached:
-                continue
+        for index, holds in dead_branches(bare, param.name).items():
+            branch = param.branches[index]
             place = branch.when_place or branch.place
-            conditions = tuple(placed.condition for placed in branch.when)
-            if can_hold(bare, param.name, conditions):
+            if holds:
                 report.error(
                     place,
                     f"{param.name}: this domain is never used, one before it always holds first",
@@ -190,7 +187,7 @@ def check_sizes(space: PlacedSpace, known: Known, report: Report) -> None:
     distinct = sorted(set(rules.values()), key=lambda rule: (rule.minimum, rule.multiple))
     refused: dict[Place, dict[str, int]] = {}
     domains: dict[Place, Domain] = {}
-    for point in joint(space.space, ["backbone", "image_size"], telling):
+    for point in joint(space.space, ["backbone", "image_size"], telling).points:
         size = int(point.get("image_size", settings["image_size"].default))
         backbone = str(point.get("backbone", settings["backbone"].default))
         if backbone in rules and not fits(rules[backbone], size):

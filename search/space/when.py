@@ -11,6 +11,8 @@ from search.space.report import Report
 from search.space.scalars import ANY, fields_of, number, plain, unknown_key
 from search.space.settings import Setting, Value
 
+MAX_VALUES = 256
+
 ReadValue = Callable[[Node, Setting, Known, Report, str], Value | None]
 
 
@@ -50,6 +52,9 @@ def _condition(
     nodes = entry.value.items if isinstance(entry.value, Items) else (entry.value,)
     if not nodes:
         report.error(entry.value.place, f"{what}: an empty list never holds", "list a value")
+        return None
+    if len(nodes) > MAX_VALUES:
+        report.error(entry.value.place, f"{what} lists {len(nodes)} values", "min and max")
         return None
     read = [(read_value(node, setting, known, report, what), node) for node in nodes]
     if any(value is None for value, _ in read):

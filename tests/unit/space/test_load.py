@@ -225,7 +225,7 @@ def test_a_grid_larger_than_the_budget_is_said(space: Callable[..., Loaded]) -> 
     assert warning.fact == "the grid has 6 points, the budget is 5 trials"
     assert space("views: [1, 2, 3]", more).warnings == ()
     (warning,) = space("views: {int: [1, 90000]}", more).warnings
-    assert warning.fact == "the grid has at least 10,000 points, the budget is 5 trials"
+    assert warning.fact == "the grid has at least 2,000 points, the budget is 5 trials"
 
 
 def test_the_shipped_spaces_are_read_without_a_problem() -> None:

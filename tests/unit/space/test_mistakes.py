@@ -6,13 +6,17 @@ The texts and what is printed for each are in ``tests/golden/space/mistakes.txt`
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from search.problems import SearchError
 from search.space import Loaded
+from search.training.config import SETTINGS
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "space"
 
@@ -94,3 +98,50 @@ def test_a_broken_key_is_not_held_against_those_that_depend_on_it(
 ) -> None:
     text = space("views: [1, two]\nlr: {choice: [1, 2], when: {views: 1}}")
     assert len(problems(text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "fact"),
+    [
+        pytest.param(f"lr: {list(range(1, 999))}", "lr lists 998 values", id="values"),
+        pytest.param(f"lr: [{'{value: 1}, ' * 99}]", "lr has 99 domains", id="domains"),
+        pytest.param(
+            f"views: [1, 2]\nlr: {{choice: [1], when: {{views: {list(range(999))}}}}}",
+            "when views lists 999 values",
+            id="values_of_a_condition",
+        ),
+    ],
+)
+def test_more_than_a_person_would_write_is_refused(
+    lines: str, fact: str, problems: Callable[..., list[str]]
+) -> None:
+    (problem,) = problems(space(lines))
+    assert fact in problem
+
+
+def test_too_many_points_to_try_first_are_refused(problems: Callable[..., list[str]]) -> None:
+    (problem,) = problems(f"{space('lr: [1, 2]')}first: [{'default, ' * 999}]")
+    assert "first lists 999 points" in problem
+
+
+def test_a_thicket_of_conditions_is_checked_within_a_second(
+    problems: Callable[..., list[str]],
+) -> None:
+    draw = Random(0)
+    lines: list[str] = []
+    names: list[str] = []
+    for setting in SETTINGS.values():
+        if setting.kind not in ("int", "float"):
+            continue
+        bounds = [0, 5] if setting.name == "unfreeze_depth" else [1, 50]
+        bounds = [0.001, 0.5] if setting.kind == "float" else bounds
+        bounds = [32, 512] if setting.name == "image_size" else bounds
+        branches = []
+        for _ in range(16 if names else 1):
+            when = {name: {"min": draw.uniform(0, 0.3)} for name in names}
+            branches.append({setting.kind: bounds, **({"when": when} if when else {})})
+        lines.append(f"{setting.name}: {json.dumps(branches)}")
+        names.append(setting.name)
+    start = time.perf_counter()
+    problems(space("\n".join(lines)))
+    assert time.perf_counter() - start < 1
