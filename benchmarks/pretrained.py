@@ -3,7 +3,7 @@
 Runs the real command on several splits, once with pretrained and once with
 random weights, and prints test figures side by side. Needs the extra `demo`.
 
-    python benchmarks/pretrained.py --space spaces/quick.yaml --images 1200 --splits 3
+    python benchmarks/pretrained.py --splits 3
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def search(space: Path, folder: Path, *, source: str, split: int, images: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--space", type=Path, default=Path("spaces/quick.yaml"))
-    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--space", type=Path, default=Path("benchmarks/solar-160.yaml"))
+    parser.add_argument("--images", type=int, default=800)
     parser.add_argument("--splits", type=int, default=3)
     options = parser.parse_args()
     metric = "balanced_accuracy"

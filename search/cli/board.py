@@ -16,11 +16,13 @@ from search.tuning.events import (
     EpochDone,
     Event,
     Idle,
+    Measuring,
     Note,
     Preparing,
     Progress,
     TrialSettled,
     TrialStarted,
+    TrialWaits,
 )
 
 
@@ -78,8 +80,10 @@ class Board:
     def apply(self, event: Event, now: float) -> None:
         """Take in one event at ``now`` seconds."""
         match event:
-            case Preparing():
+            case Preparing() | Measuring():
                 self.doing = preparing_text(event)
+                if isinstance(event, Measuring):
+                    self.progress = None
             case Idle(text=text):
                 self.doing = text
             case Note():
@@ -89,6 +93,8 @@ class Board:
                 self.running[event.number] = Running(
                     number=event.number, point=event.point, since=now, epoch=event.from_epoch
                 )
+            case TrialWaits(number=number):
+                self.running.pop(number, None)
             case EpochDone():
                 self._epoch(event, now)
             case TrialSettled():
@@ -139,7 +145,7 @@ class Board:
         )
 
 
-def preparing_text(event: Preparing) -> str:
+def preparing_text(event: Preparing | Measuring) -> str:
     """``decoding images 120/600``, or without counts where none are known."""
     return f"{event.what} {event.done}/{event.total}" if event.total else event.what
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.cli.columns import align, bold, indent
 from search.cli.figures import duration, main_first, metric, settings
-from search.cli.measures_view import class_lines, confusion_lines, difference, with_interval
+from search.cli.measures_view import class_lines, confusion_lines, difference, tells, with_interval
 from search.problems import printable
 from search.space.settings import Value
 from search.study.records import State
@@ -109,7 +109,11 @@ def final_lines(document: FinalDocument) -> list[str]:
     lines = ["", _heading(document)]
     best = document.best
     if best is None:
-        lines += ["", "no trial has a value, so there is no best model"]
+        unsettled = sum(
+            count for state, count in document.counts.items() if not state.settled
+        )
+        none = "no trial has settled yet" if unsettled else "no trial has a value"
+        lines += ["", f"{none}, so there is no best model"]
     else:
         lines += ["", *_best(best, document.objective)]
         if best.test is not None:
@@ -162,7 +166,17 @@ def _differences(document: FinalDocument) -> list[str]:
             rows.append([f"best is {each.name}", "", ""])
         else:
             rows.append([f"best minus {each.name}", *difference(each.comparison)])
-    return ["", f"paired differences of {document.objective}", *indent(align(rows))] if rows else []
+    if not rows:
+        return []
+    lines = ["", f"paired differences of {document.objective}", *indent(align(rows))]
+    compared = [each.comparison for each in document.baselines if each.comparison is not None]
+    if document.best is not None and document.best.test is not None and compared:
+        n = document.best.test.n
+        if all(each.within_noise or not tells(each) for each in compared):
+            lines.append(
+                f"{n} test images cannot tell these apart: more images, or more trials, would"
+            )
+    return lines
 
 
 def _next(document: FinalDocument) -> list[str]:

@@ -18,11 +18,13 @@ from search.tuning.events import (
     EpochDone,
     Event,
     Idle,
+    Measuring,
     Note,
     Preparing,
     Progress,
     TrialSettled,
     TrialStarted,
+    TrialWaits,
 )
 
 PREPARING_EVERY = 5.0
@@ -44,13 +46,13 @@ class Lines:
     def __call__(self, event: Event) -> None:
         with self._lock:
             moment = self._now()
-            if isinstance(event, Preparing) and not self._due(event, moment):
+            if isinstance(event, Preparing | Measuring) and not self._due(event, moment):
                 return
             text = line(event, self._setup)
             if text and not self._muted:
                 self._print(f"{clock(moment - self._start):>5}  {text}")
 
-    def _due(self, event: Preparing, moment: float) -> bool:
+    def _due(self, event: Preparing | Measuring, moment: float) -> bool:
         last = self._prepared.get(event.what)
         complete = event.total > 0 and event.done >= event.total
         if last is None or complete or moment - last >= PREPARING_EVERY:
@@ -78,6 +80,8 @@ def line(event: Event, setup: LiveSetup) -> str:
     match event:
         case Preparing():
             return f"preparing  {printable(preparing_text(event))}"
+        case Measuring():
+            return f"measuring  {printable(preparing_text(event))}"
         case Note(text=text, level=level):
             return f"{'warning' if level == 'warning' else 'note'}: {printable(text)}"
         case Idle(text=text):
@@ -93,6 +97,8 @@ def line(event: Event, setup: LiveSetup) -> str:
                 f"{setup.objective} {metric(event.value)}  "
                 f"{'keep' if event.keeps else 'stop'}   {printable(event.why)}"
             ).rstrip()
+        case TrialWaits(number=number, epochs=epochs):
+            return f"trial {number:>{digits}}  waits     after epoch {epochs}; a later run goes on"
         case TrialSettled():
             return f"trial {event.number:>{digits}}  {_settled(event)}"
         case Progress():

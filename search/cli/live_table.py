@@ -20,7 +20,7 @@ from search.cli.figures import clock, metric, settings
 from search.cli.lines import line
 from search.problems import printable
 from search.study.records import State
-from search.tuning.events import Event, Listener, Note, TrialSettled
+from search.tuning.events import Event, Listener, Note, TrialSettled, TrialWaits
 
 PER_SECOND = 4
 LEADERS = 3
@@ -52,11 +52,11 @@ def live_table(setup: LiveSetup, *, now: Callable[[], float]) -> Iterator[Listen
     def listen(event: Event) -> None:
         with lock:
             board.apply(event, now())
-        if isinstance(event, TrialSettled | Note):
+        if isinstance(event, TrialSettled | TrialWaits | Note):
             style = (
                 STYLES.get(event.outcome.state, "")
                 if isinstance(event, TrialSettled)
-                else ("yellow" if event.level == "warning" else "")
+                else ("yellow" if isinstance(event, Note) and event.level == "warning" else "")
             )
             text = Text(f"{clock(now() - start):>5}  {line(event, setup)}", style=style)
             live.console.print(text)
@@ -82,7 +82,7 @@ def table(board: Board, *, elapsed: float, now: float, height: int) -> Renderabl
         parts.append(_one_line(board.doing))
     leaders = board.leaders(LEADERS)
     if leaders:
-        rows = _columns("best of this run", "state", "epoch", board.setup.objective)
+        rows = _columns("best of this run", "state", "best at", board.setup.objective)
         for trial in leaders:
             rows.add_row(
                 f"trial {trial.number}",

@@ -19,17 +19,27 @@ LONGEST_NAME = 24
 
 
 def with_interval(test: TestResult, name: str) -> str:
-    """``0.812 [0.774, 0.847]``; a dash where the metric is undefined."""
+    """``0.812 [0.774, 0.847]``; a dash where the metric is undefined, no interval
+    where resampling gives one of no width."""
     value, bounds = test.metrics.get(name), test.intervals.get(name)
     if value is None or value != value:
         return "-"
-    if bounds is None or bounds.low != bounds.low:
+    if bounds is None or bounds.low != bounds.low or bounds.low == bounds.high:
         return metric(value)
     return f"{metric(value)} [{metric(bounds.low)}, {metric(bounds.high)}]"
 
 
+def tells(comparison: Comparison) -> bool:
+    """Whether the interval says anything: resampling very few images, or images
+    that all came out alike, gives an interval of no width."""
+    return comparison.interval.low < comparison.interval.high
+
+
 def difference(comparison: Comparison) -> tuple[str, str]:
     """The difference with its interval, and what to make of it."""
+    if not tells(comparison):
+        verdict = "the same" if comparison.difference == 0 else "too few images for an interval"
+        return f"{comparison.difference:+.3f}", verdict
     low, high = comparison.interval.low, comparison.interval.high
     if comparison.within_noise:
         verdict = "within noise"

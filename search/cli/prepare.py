@@ -191,9 +191,23 @@ def _weights(
         )
     if problems and (fixed or spec.weights.unavailable == "error" or not ready):
         raise SearchError(problems, Exit.MISSING)
-    for problem in problems:
-        listener(Note(text=f"left out: {problem.fact}", level="warning"))
+    if left_out:
+        reasons = dict.fromkeys(problem.fact.partition(": ")[2] for problem in problems)
+        listener(
+            Note(
+                text=f"left out, for their weights are not here: {', '.join(left_out)} "
+                f"({_reason(list(reasons))}); goes on with "
+                f"{', '.join(each.name for each in ready)}",
+                level="warning",
+            )
+        )
     return ready, left_out
+
+
+def _reason(reasons: list[str]) -> str:
+    """Why weights cannot be had, once where it is the same for all."""
+    starts = {reason.partition(":")[0] for reason in reasons}
+    return starts.pop() if len(starts) == 1 else f"{reasons[0]}, and others"
 
 
 def _decode(

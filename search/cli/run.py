@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,19 +53,24 @@ def run(options: RunOptions) -> Exit:
     spec = _say_the_plan(options)
     cache = cache_folder(os.environ)
     folder = study_folder(spec.checkpoints.dir, spec.name)
+    _check_data(spec)
     for place in (folder, cache):
         _check_disk(place)
     with ExitStack() as stack:
         stack.enter_context(StudyLock(folder))
+        stack.enter_context(_no_empty_folder(folder))
 
         def opened() -> None:
             if options.dashboard:
-                stack.enter_context(_dashboard(spec.storage))
+                stack.enter_context(_dashboard(spec.storage, listen))
 
         with follow(setup_of(spec), json=options.json) as listen:
             recorder, ready, end = _search(spec, options, folder, cache, listen, opened)
-            if end.signal is None:
-                conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
+            try:
+                if end.signal is None:
+                    conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
+            except KeyboardInterrupt:
+                end = replace(end, signal=signal.SIGINT)
         view = recorder.view()
         recorder.close()
         show(view, spec, folder=folder, json=options.json)
@@ -226,13 +233,41 @@ def _ended(preparation: Preparation) -> Iterator[Preparation]:
 
 
 @contextmanager
-def _dashboard(storage: str) -> Iterator[None]:
+def _dashboard(storage: str, listen: Listener) -> Iterator[None]:
     """``search dashboard`` beside the run, ended with it."""
-    command = [sys.executable, "-m", "search.cli.main", "dashboard"]
-    environment = {**os.environ, "SEARCH_STORAGE": absolute_storage(storage)}
-    child = subprocess.Popen(command, env=environment, stdout=sys.stderr)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "search.cli.main", "dashboard"],
+        env={**os.environ, "SEARCH_STORAGE": absolute_storage(storage)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    address = child.stdout.readline().split()
+    if address:
+        listen(Note(text=f"dashboard: {address[0]}  read-only, until this run ends"))
     try:
         yield
     finally:
         child.terminate()
         child.wait()
+
+
+def _check_data(spec: StudySpec) -> None:
+    """Refuse data that are not there before anything is started."""
+    given = spec.data.path if spec.data.path is not None else spec.data.manifest
+    if given is not None and not Path(given).expanduser().exists():
+        raise fail(
+            f"data: {Path(given).expanduser().absolute()} does not exist",
+            fix="--data FOLDER (a folder per class) or --data FILE.csv",
+            status=Exit.DATA,
+        )
+
+
+@contextmanager
+def _no_empty_folder(folder: Path) -> Iterator[None]:
+    """A run that was refused leaves no folder of a study that never was."""
+    try:
+        yield
+    finally:
+        if folder.is_dir() and {each.name for each in folder.iterdir()} <= {"driver.lock"}:
+            shutil.rmtree(folder, ignore_errors=True)

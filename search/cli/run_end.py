@@ -13,7 +13,7 @@ from search.cli.prepare import Ready
 from search.problems import SearchError
 from search.space.spec import StudySpec
 from search.study.records import StudyView, TrialView
-from search.tuning.events import Listener, Note, Preparing
+from search.tuning.events import Listener, Measuring, Note
 from search.tuning.job import trial_folder
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def conclude(
     try:
         results = finish(
             job,
-            progress=lambda what, done, total: listen(Preparing(what=what, done=done, total=total)),
+            progress=lambda what, done, total: listen(Measuring(what=what, done=done, total=total)),
             opening=opening,
         )
     except SearchError as error:

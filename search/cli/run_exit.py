@@ -24,6 +24,15 @@ def finished(spec: StudySpec, view: StudyView) -> bool:
     )
 
 
+def _trials_done(spec: StudySpec, view: StudyView) -> bool:
+    trials = spec.budget.trials
+    return trials is not None and sum(each.state.settled for each in view.trials) >= trials
+
+
+def _what_is_used_up(spec: StudySpec, view: StudyView) -> str:
+    return "the trials are" if _trials_done(spec, view) else "the time is"
+
+
 def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
     """The exit status, and what to type next where the run was cut short."""
     out = sys.stderr if json else sys.stdout
@@ -42,7 +51,9 @@ def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) ->
             status=Exit.FAILURES,
         )
     if finished(spec, view):
-        print(f"the budget is used up; to go on: {_extended(spec, view)}", file=out)
+        print(
+            f"{_what_is_used_up(spec, view)} used up; to go on: {_extended(spec, view)}", file=out
+        )
     return Exit.DONE
 
 
@@ -56,7 +67,7 @@ def _extended(spec: StudySpec, view: StudyView) -> str:
         elif not word.startswith(("--trials=", "--minutes=")):
             kept.append(word)
     flags = []
-    if spec.budget.trials is not None:
+    if _trials_done(spec, view):
         settled = sum(trial.state.settled for trial in view.trials)
         flags += ["--trials", str(settled + max(1, settled // 2))]
     if spec.budget.minutes is not None:

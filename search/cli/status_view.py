@@ -69,7 +69,8 @@ def study_lines(study: StudyView, *, storage: str, flag: str) -> list[str]:
     )
     ranked = study.ranked()
     if ranked:
-        lines += ["", "leaderboard", *indent(_table(study, ranked[:LEADERBOARD]))]
+        lines += ["", "leaderboard, complete trials first"]
+        lines += indent(_table(study, ranked[:LEADERBOARD]))
         if len(ranked) > LEADERBOARD:
             lines.append(f"  and {len(ranked) - LEADERBOARD} more")
     alive = running(study)
@@ -133,7 +134,7 @@ def _budget_text(study: StudyView) -> str:
 
 def _table(study: StudyView, trials: Sequence[TrialView]) -> list[str]:
     varying = _varying(study)
-    rows = [["trial", "state", study.objective, "epoch", "settings"]]
+    rows = [["trial", "state", study.objective, "best epoch", "settings"]]
     rows += [
         [
             f"{trial.number}",

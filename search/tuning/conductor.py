@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from search.space.settings import Value
@@ -25,11 +25,16 @@ from search.tuning.events import (
     Progress,
     TrialSettled,
     TrialStarted,
+    TrialWaits,
 )
 from search.tuning.job import Told
 
 FAILURES_IN_A_ROW = 5
 """A study whose first settled trials all failed is stopped after this many."""
+
+
+SAVE_SECONDS = 10.0
+"""The study's wall time in the record is at most about this old."""
 
 
 class Recorder(Protocol):
@@ -210,6 +215,8 @@ class Conductor:
             return False
         self.last_progress = time.monotonic()
         self._reports_awaited.discard(ray_id)
+        if time.monotonic() - self._began - self._seconds_recorded > SAVE_SECONDS:
+            self.save_seconds()
         told: Told = result["told"]
         if told.failure is not None:
             self._settle(ray_id, told.failure)
@@ -229,7 +236,7 @@ class Conductor:
             return True
         self._recorder.report(live.number, epoch, value, told.attributes)
         live.curve[epoch] = value
-        verdict = judge.judge(trial, epoch, value)
+        verdict = self._spared(live.number, judge.judge(trial, epoch, value))
         self._listener(
             EpochDone(
                 number=live.number,
@@ -306,10 +313,19 @@ class Conductor:
 
     # -------------------------------------------------------------------------
 
+    def _spared(self, number: int, verdict: Any) -> Any:
+        """The verdict, but that the default settings are trained to the end: they
+        are what the winner is compared with, and one trial."""
+        if verdict.keeps or verdict.finished or number != self._recorder.default_number:
+            return verdict
+        why = f"{verdict.why}; kept all the same: the default settings are the baseline"
+        return replace(verdict, keeps=True, why=why)
+
     def _put_back(self, ray_id: str) -> None:
         live = self._live.pop(ray_id, None)
         if live is not None:
             self._recorder.interrupt(live.number)
+            self._listener(TrialWaits(number=live.number, epochs=max(live.curve, default=0)))
 
     def _settle(self, ray_id: str, outcome: Outcome) -> None:
         live = self._live.pop(ray_id)

@@ -114,6 +114,7 @@ def execute(
     with _signals() as received:
         fit.start()
         deadline = None
+        told_of_time = False
         last_said = time.monotonic()
         while fit.is_alive():
             fit.join(0.1)
@@ -126,6 +127,9 @@ def execute(
             if deadline is not None and (conductor.reported or now > deadline):
                 fit.join(1.0)
                 break
+            if conductor.out_of_time and conductor.live and not told_of_time:
+                told_of_time = True
+                say(Note(text="the time is used up: running epochs are finished, then it ends"))
             if now - max(conductor.last_progress, last_said) > SAY_SOMETHING:
                 last_said = now
                 say(Idle(text=_what_goes_on(conductor, allocation)))

@@ -72,6 +72,25 @@ class TrialSettled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrialWaits:
+    """A running trial was set back to waiting; a later run goes on with it."""
+
+    number: int
+    epochs: int
+    """Reported so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """Progress of work after the last trial (export, test set, baselines)."""
+
+    what: str
+    done: int = 0
+    total: int = 0
+    """0 when unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """Counts for the heading of a live table; after every settled trial."""
 
@@ -84,5 +103,15 @@ class Progress:
     """An estimate; None before two trials have settled."""
 
 
-Event: TypeAlias = Preparing | Note | Idle | TrialStarted | EpochDone | TrialSettled | Progress
+Event: TypeAlias = (
+    Preparing
+    | Measuring
+    | Note
+    | Idle
+    | TrialStarted
+    | TrialWaits
+    | EpochDone
+    | TrialSettled
+    | Progress
+)
 Listener: TypeAlias = Callable[[Event], None]

@@ -72,7 +72,7 @@ def test_running_again_repeats_nothing_and_more_trials_go_on(workplace: Workplac
     again = workplace.run("run", "tiny.yaml")
     assert again.returncode == 0, again.stderr
     assert "starts" not in again.stdout
-    assert "the budget is used up; to go on: search run tiny.yaml --trials 4" in again.stdout
+    assert "the trials are used up; to go on: search run tiny.yaml --trials 4" in again.stdout
     more = workplace.search_json("--trials", "5")
     assert more["counts"]["complete"] + more["counts"]["pruned"] == 5
     assert more["seconds"] > first["seconds"]
