@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
@@ -50,6 +51,7 @@ def run(options: RunOptions) -> Exit:
     from search.cli.run_end import conclude, show
     from search.study.lock import StudyLock
 
+    signal.signal(signal.SIGTERM, _terminated)
     spec = _say_the_plan(options)
     cache = cache_folder(os.environ)
     folder = study_folder(spec.checkpoints.dir, spec.name)
@@ -75,6 +77,11 @@ def run(options: RunOptions) -> Exit:
         recorder.close()
         show(view, spec, folder=folder, json=options.json)
         return exit_status(view, end, spec, json=options.json)
+
+
+def _terminated(number: int, frame: object) -> None:
+    """SIGTERM outside the trials: leave through every ``finally``."""
+    raise SystemExit(int(Exit.TERMINATED))
 
 
 def _say_the_plan(options: RunOptions) -> StudySpec:
@@ -128,6 +135,7 @@ def _search(
         from search.tuning.resources import allocate
 
         with connected(options.address, cpus=_cores(spec)) as cluster:
+            signal.signal(signal.SIGTERM, _terminated)  # Ray has put its own there
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder)
             opened()
@@ -137,6 +145,7 @@ def _search(
                 table=str(folder / TABLE),
                 trials=str(folder / "trials"),
                 cache=str(cache),
+                run=uuid4().hex,
                 backbones=ready.backbones,
                 objective=spec.objective,
                 maximize=spec.direction == "maximize",
@@ -157,6 +166,7 @@ def _search(
 
 def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
     """Create the study or go on with it, and keep its image table beside it."""
+    from search.data.files import write_whole
     from search.space.narrow import narrow
     from search.study.opening import StudyFacts, open_study
     from search.training.config import SETTINGS
@@ -176,11 +186,9 @@ def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
             asked=backbones_of(spec.space),
         ),
     )
-    table = folder / TABLE
-    if not table.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ready.table, table.with_suffix(".part"))
-        table.with_suffix(".part").replace(table)
+    if recorder.made:  # an earlier study of that name, whose record is gone
+        shutil.rmtree(folder / "trials", ignore_errors=True)
+    write_whole(folder / TABLE, ready.table.read_bytes())
     return recorder
 
 

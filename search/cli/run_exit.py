@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from search.problems import Exit, fail
+from search.space.secrets import redact
 from search.space.spec import StudySpec
 from search.study.records import FailReason, State, StudyView
 
@@ -36,7 +37,7 @@ def _what_is_used_up(spec: StudySpec, view: StudyView) -> str:
 def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
     """The exit status, and what to type next where the run was cut short."""
     out = sys.stderr if json else sys.stdout
-    again = shlex.join(["search", *sys.argv[1:]])
+    again = shlex.join(["search", *map(redact, sys.argv[1:])])
     if end.signal is not None:
         waiting = view.counts()[State.WAITING]
         print(f"stopped; {waiting} trials wait. To go on: {again}", file=out)
@@ -50,7 +51,9 @@ def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) ->
             fix=f"search status {spec.name} --trial {first.number} shows the whole error",
             status=Exit.FAILURES,
         )
-    if finished(spec, view):
+    if end.exhausted:
+        print("every point of the space was tried; a larger space needs another --name", file=out)
+    elif finished(spec, view):
         print(
             f"{_what_is_used_up(spec, view)} used up; to go on: {_extended(spec, view)}", file=out
         )
@@ -74,4 +77,4 @@ def _extended(spec: StudySpec, view: StudyView) -> str:
         used = float(view.attributes.get("seconds", 0.0)) / 60
         if used >= spec.budget.minutes:
             flags += ["--minutes", str(round(used * 1.5) + 1)]
-    return shlex.join(["search", *kept, *flags])
+    return shlex.join(["search", *map(redact, kept), *flags])

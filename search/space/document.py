@@ -124,7 +124,17 @@ def from_document(document: Mapping[str, Any]) -> StudySpec:
 
 def identity(document: Mapping[str, Any]) -> Document:
     """The part of a document that must not change under one name."""
-    return {name: part for name, part in document.items() if name not in FREE}
+    kept = {name: part for name, part in document.items() if name not in FREE}
+    # The fingerprint stands for the images, the weights' hashes for the files.
+    for section, free in (
+        ("data", ("path", "manifest", "max_bad")),
+        ("weights", ("unavailable", "files")),
+    ):
+        if isinstance(kept.get(section), dict):
+            kept[section] = {
+                name: part for name, part in kept[section].items() if name not in free
+            }
+    return kept
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

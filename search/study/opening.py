@@ -93,6 +93,7 @@ def open_in(
                 storage.set_study_user_attr(study_id, name, value)
             storage.set_study_user_attr(study_id, READY, True)
     recorder = Recorder(storage, spec, url=url)
+    recorder.made = READY not in attributes
     recorder.recover()
     return recorder
 

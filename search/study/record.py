@@ -46,6 +46,8 @@ class Recorder:
 
     def __init__(self, storage: BaseStorage, spec: StudySpec, *, url: str = "memory:") -> None:
         self.spec = spec
+        self.made = False
+        """Whether this opening made the study (set by ``opening``)."""
         self._storage = storage
         self._url = url
         self._id = storage.get_study_id_from_name(spec.name)

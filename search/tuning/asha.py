@@ -21,8 +21,8 @@ from ray.tune.schedulers import ASHAScheduler
 
 OnReport: TypeAlias = Callable[["Asha", Trial, dict[str, Any]], bool]
 """Told of every report; answers whether the trial goes on."""
-OnDeath: TypeAlias = Callable[[str], None]
-"""Told the Ray id of a trial whose worker died."""
+OnDeath: TypeAlias = Callable[[str, str], None]
+"""Told the Ray id of a trial whose worker died, and what Ray says of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +86,7 @@ class Asha(ASHAScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Ray's hook: the trial's worker died."""
-        self._on_death(trial.trial_id)
+        self._on_death(trial.trial_id, str(trial.get_error() or ""))
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Ray's hook: the trial never started."""

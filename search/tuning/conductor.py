@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from search.problems import SearchError
 from search.space.settings import Value
 from search.space.spec import StudySpec
 from search.study.records import Asked, FailReason, Outcome, State, StudyView
@@ -77,6 +78,7 @@ class _Live:
     curve: dict[int, float]
     since: float = field(default_factory=time.monotonic)
     deaths: int = 0
+    detail: str = ""
 
 
 class Conductor:
@@ -110,7 +112,10 @@ class Conductor:
         self._sign = 1.0 if spec.direction == "maximize" else -1.0
         self._stop = threading.Event()
         self._reports_awaited: set[str] = set()
-        self._exhausted = False
+        self.exhausted = False
+        """Every point of a finite space was tried."""
+        self.fault: SearchError | None = None
+        """Why the record could not be written; the run is over then."""
         self._began = time.monotonic()
         view = recorder.view()
         self._earlier_seconds = float(view.attributes.get("seconds", 0.0))
@@ -137,7 +142,11 @@ class Conductor:
     def next(self, ray_id: str, judge: Judge) -> Asked | None:
         """The next trial for Ray, or None: ask again later, or :attr:`over`."""
         with self._lock:
-            return self._next(ray_id, judge)
+            try:
+                return self._next(ray_id, judge)
+            except SearchError as fault:
+                self._away(fault)
+                return None
 
     def _next(self, ray_id: str, judge: Judge) -> Asked | None:
         if self.over or len(self._live) >= self._concurrency:
@@ -147,9 +156,15 @@ class Conductor:
             return None
         asked = self._recorder.ask()
         if asked is None:
-            self._exhausted = True
+            self.exhausted = True
             return None
         self._live[ray_id] = _Live(number=asked.number, point=asked.point, curve=dict(asked.curve))
+        last = max(asked.curve, default=0)
+        if last >= self._spec.epochs.max:  # cut between its last report and its end
+            self._settle(
+                ray_id, Outcome(state=State.COMPLETE, why=f"reached epoch {last}, the last")
+            )
+            return self._next(ray_id, judge)
         if asked.curve:
             judge.forget(_memory(asked.number))
             judge.remember(ray_id, asked.curve)
@@ -169,7 +184,7 @@ class Conductor:
         budget = self._spec.budget.trials
         return (
             self._stop.is_set()
-            or self._exhausted
+            or self.exhausted
             or self.too_many_failures
             or self.out_of_time
             or (budget is not None and len(self._settled) >= budget)
@@ -206,7 +221,11 @@ class Conductor:
     def on_report(self, judge: Judge, trial: Any, result: dict[str, Any]) -> bool:
         """Record one result of a trial; whether the trial goes on."""
         with self._lock:
-            return self._report(judge, trial, result)
+            try:
+                return self._report(judge, trial, result)
+            except SearchError as fault:
+                self._away(fault)
+                return False
 
     def _report(self, judge: Judge, trial: Any, result: dict[str, Any]) -> bool:
         ray_id = str(trial.trial_id)
@@ -251,39 +270,40 @@ class Conductor:
             self._settle(ray_id, Outcome(state=State.COMPLETE, why=verdict.why))
         elif not verdict.keeps:
             self._settle(ray_id, Outcome(state=State.PRUNED, why=verdict.why))
-        elif self._stop.is_set() or self.out_of_time:
+        elif self._stop.is_set() or self.out_of_time or self.too_many_failures:
             self._put_back(ray_id)
         else:
             return True
         return False
 
-    def worker_died(self, ray_id: str) -> None:
-        """Ray lost a trial's worker and starts the trial again."""
+    def worker_died(self, ray_id: str, detail: str) -> None:
+        """Ray lost a trial's worker; it starts the trial again, or gives up."""
         live = self._live.get(ray_id)
         if live is None:
             return
         live.deaths += 1
+        live.detail = detail
         epoch = max(live.curve, default=0)
         self._listener(
             Note(
                 level="warning",
-                text=f"trial {live.number}: its worker died; going on after epoch {epoch}",
+                text=f"trial {live.number}: its worker died after epoch {epoch}",
             )
         )
 
-    def gave_up(self, ray_id: str, detail: str) -> None:
+    def gave_up(self, ray_id: str) -> None:
         """Ray will not start the trial again after its worker died."""
         with self._lock:
             if ray_id not in self._live:
                 return
-            deaths = self._live[ray_id].deaths + 1
+            deaths = max(1, self._live[ray_id].deaths)
             self._settle(
                 ray_id,
                 Outcome(
                     state=State.FAILED,
                     reason=FailReason.CRASHED,
                     why=f"the worker died {deaths} time{'' if deaths == 1 else 's'}",
-                    detail=detail,
+                    detail=self._live[ray_id].detail,
                 ),
             )
 
@@ -313,6 +333,13 @@ class Conductor:
 
     # -------------------------------------------------------------------------
 
+    def _away(self, fault: SearchError) -> None:
+        """The storage failed: end the run. What is not recorded is in the trials'
+        checkpoints, and the next run reports it from there."""
+        self.fault = self.fault or fault
+        self._reports_awaited.clear()
+        self._stop.set()
+
     def _spared(self, number: int, verdict: Any) -> Any:
         """The verdict, but that the default settings are trained to the end: they
         are what the winner is compared with, and one trial."""
@@ -328,9 +355,10 @@ class Conductor:
             self._listener(TrialWaits(number=live.number, epochs=max(live.curve, default=0)))
 
     def _settle(self, ray_id: str, outcome: Outcome) -> None:
-        live = self._live.pop(ray_id)
+        live = self._live[ray_id]
         seconds = time.monotonic() - live.since
         self._recorder.settle(live.number, outcome)
+        del self._live[ray_id]
         self.save_seconds()
         self._settled.add(live.number)
         self._settled_here.append(seconds)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from search.problems import fail
+from search.problems import SearchError, fail
 from search.space.settings import Value
 from search.space.spec import StudySpec
 from search.study.records import StudyView
@@ -44,6 +44,8 @@ class RunEnd:
     """SIGINT or SIGTERM when the user stopped it."""
     too_many_failures: bool = False
     out_of_time: bool = False
+    exhausted: bool = False
+    """Every point of a finite space was tried."""
 
 
 def trial_seed(study_seed: int, number: int) -> int:
@@ -133,14 +135,20 @@ def execute(
             if now - max(conductor.last_progress, last_said) > SAY_SOMETHING:
                 last_said = now
                 say(Idle(text=_what_goes_on(conductor, allocation)))
-        conductor.put_back_all()
-        conductor.save_seconds()
+        try:
+            conductor.put_back_all()
+            conductor.save_seconds()
+        except SearchError as fault:
+            conductor.fault = conductor.fault or fault
+    if conductor.fault is not None:
+        raise conductor.fault
     if fit.error is not None and stopped_by is None:
         raise fit.error
     return RunEnd(
         signal=stopped_by,
         too_many_failures=conductor.too_many_failures,
         out_of_time=conductor.out_of_time,
+        exhausted=conductor.exhausted,
     )
 
 

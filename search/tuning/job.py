@@ -44,6 +44,8 @@ class TrialJob:
     trials: str
     """Absolute folder in which each trial has its own."""
     cache: str
+    run: str
+    """Tells this run's marks from those of an earlier one."""
     backbones: tuple[PreparedBackbone, ...]
     objective: Metric
     maximize: bool

@@ -51,7 +51,7 @@ class StudySearcher(Searcher):
     ) -> None:
         """Ray's hook. All but a lost worker was settled at the report."""
         if error:
-            self._conductor.gave_up(trial_id, "")
+            self._conductor.gave_up(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Ray's hook. The study is the only state, so nothing is written."""

@@ -32,6 +32,8 @@ class FineTune(tune.Trainable):
     """Trains the trial in ``config``; ``reset_config`` moves on to the next."""
 
     _epochs: Iterator[EpochReport]
+    _worn: str = ""
+    """What of the last trial could not be put back."""
 
     def setup(self, config: dict[str, Any], job: TrialJob | None = None) -> None:
         """Ray's hook, once in an actor's life."""
@@ -47,8 +49,13 @@ class FineTune(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Ray's hook: the next trial in this actor."""
         self._epochs = _nothing()
-        self._worker.reset()
         self._begin(new_config)
+        try:
+            self._worker.reset()
+        except RuntimeError as error:
+            # Ray would fail this trial, which has done nothing; a step that
+            # raises makes it start the trial again in a fresh process.
+            self._worn = str(error)
         return True
 
     def cleanup(self) -> None:
@@ -59,7 +66,9 @@ class FineTune(tune.Trainable):
         """Train one epoch and report it, or say what went wrong."""
         from search.training.faults import Diverged, OutOfMemory
 
-        mark = trial_folder(self._folder, self._number) / _MEMORY_MARK
+        if self._worn:
+            raise RuntimeError(f"this process is not reused: {self._worn}")
+        mark = trial_folder(self._folder, self._number) / f"{_MEMORY_MARK}-{self._job.run}"
         if mark.exists():
             return _failure(FailReason.OUT_OF_MEMORY, mark.read_text(encoding="utf-8"), "")
         try:

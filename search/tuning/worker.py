@@ -42,8 +42,7 @@ class Worker:
         """Put the process back between two trials.
 
         Raises:
-            RuntimeError: If something of the last trial cannot be put back;
-                Ray then starts a fresh process.
+            RuntimeError: If something of the last trial cannot be put back.
         """
         wrong = reset(threads=self._job.threads)
         if wrong:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.stages import build
 from search.training.checkpoint import assemble, load_trained

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from search.backbones.availability import DEMO, Located, Missing, locate, torch_hub
 from search.backbones.catalogue import CATALOGUE
 from search.space.spec import WeightsFile, WeightsSpec

@@ -7,6 +7,7 @@ import sys
 from importlib import resources
 
 import pytest
+
 from search.backbones.catalogue import CATALOGUE, sizes
 
 

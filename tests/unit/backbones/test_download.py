@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from search.backbones.availability import Located, weights_folder
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.download import download, fetch, weights_hash

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from search.backbones.files import read_tensors
 from search.problems import Exit, SearchError
 

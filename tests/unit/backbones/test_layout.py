@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
+
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.layout import layout
 from search.backbones.stages import BLOCKS, HEAD, Staged, construct, skeleton
-from torch import nn
 
 NAMES = list(CATALOGUE)
 SMALL = 30_000_000

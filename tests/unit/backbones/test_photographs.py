@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
+
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.files import read_tensors
 from search.backbones.lite import renamed
 from search.backbones.stages import restore, skeleton
 from search.space.spec import WeightsSpec
-from torch import Tensor
 
 PALACE, DAISY = 698, 985  # of ImageNet's 1000 classes
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import timm
 import torch
+from torch import Tensor, nn
+from torchvision import models
+
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.positions import POSITIONS
 from search.backbones.stages import Staged, build, constructor_arguments, restore
-from torch import Tensor, nn
-from torchvision import models
 
 
 def random(name: str, *, classes: int = 3, image_size: int = 64, seed: int = 0) -> Staged:

@@ -8,6 +8,9 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
+from torchvision import models
+
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.files import read_tensors
@@ -16,8 +19,6 @@ from search.backbones.stages import build
 from search.backbones.weights import body, load_state, weights_hash
 from search.problems import Exit, SearchError
 from search.space.spec import WeightsFile, WeightsSpec
-from torch import Tensor, nn
-from torchvision import models
 
 LITES = ["efficientnet_lite0", "efficientnet_lite1"]
 

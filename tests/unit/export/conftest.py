@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
 from search.data.images import ImageRow, ImageTable, Part
 from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE
 from search.export.trial import Candidate, Origin, export_trial

@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from search.backbones.stages import build, constructor_arguments
 from search.data.images import ImageTable
 from search.export.card import card, library_lines

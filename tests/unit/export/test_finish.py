@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from search.data.images import ImageTable
 from search.export.contents import FILES, INFO_FILE, read_info
 from search.export.evaluate import evaluate

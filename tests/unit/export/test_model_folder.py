@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+
 from search.data.images import ImageTable
 from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE, read_info
 from search.export.model_folder import ModelContents, check_destination, file_sha256, write_folder

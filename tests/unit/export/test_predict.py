@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from search.data.images import ImageTable
 from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE, read_info, to_document
 from search.export.evaluate import evaluate
@@ -218,6 +219,7 @@ def test_damaged_weights_are_refused(folder: Path, kind: str) -> None:
 
 def test_weights_of_another_model_are_refused_even_with_the_right_hash(folder: Path) -> None:
     from safetensors.torch import save_file
+
     from search.export.model_folder import file_sha256
 
     (folder / WEIGHTS_FILE).unlink()

@@ -4,6 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
 from search.backbones.availability import Located, locate
 from search.backbones.weights import load_state
 from search.data.images import ImageTable
@@ -13,9 +17,6 @@ from search.export.pixels import squares
 from search.export.probe import STRENGTHS, ProbeJob, linear_probe
 from search.space.spec import WeightsSpec
 from search.training.metrics import metrics
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
 from search.export.bootstrap import draw
 from search.export.report import Comparison, Interval, TestResult, compare, interval, measure
 from search.space.spec import METRICS, Metric
@@ -167,9 +168,9 @@ def test_a_result_survives_json() -> None:
 
 def test_2000_resamples_of_10000_images_take_less_than_a_second() -> None:
     found, labels = _case(0, 10_000, 10)
-    began = time.perf_counter()
+    began = time.process_time()
     compare("balanced_accuracy", found, found[::-1], labels, seed=0, resamples=2000)
-    assert time.perf_counter() - began < 1.0
+    assert time.process_time() - began < 1.0
 
 
 @pytest.mark.parametrize(

@@ -89,9 +89,9 @@ def test_without_a_scheduler_every_trial_trains_to_the_end() -> None:
     ("trials", "concurrency"), [(1, 1), (3, 8), (500, 16), (1_000_000, 64), (20, 10_000)]
 )
 def test_a_simulation_takes_less_than_half_a_second(trials: int, concurrency: int) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     found = simulate(trials, Epochs(min=1, max=100), 2, concurrency)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert list(found.trials) == sorted(found.trials, reverse=True)
     assert found.trials[0] == trials
     assert trials <= found.epochs <= trials * 100

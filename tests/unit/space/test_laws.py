@@ -268,13 +268,13 @@ def mutations(draw: st.DrawFn) -> bytes:
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=mutations() | st.binary(max_size=200))
 def test_a_mutated_file_is_read_or_refused_with_places_within_a_second(data: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         load(data, file="m.yaml", settings=SETTINGS, sizes=SIZES, env={})
     except SearchError as error:
         assert str(error)  # noqa: PT017
         assert all(problem.place for problem in error.problems[:-1])  # noqa: PT017
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 SIZES = sizes()

@@ -142,6 +142,6 @@ def test_a_thicket_of_conditions_is_checked_within_a_second(
             branches.append({setting.kind: bounds, **({"when": when} if when else {})})
         lines.append(f"{setting.name}: {json.dumps(branches)}")
         names.append(setting.name)
-    start = time.perf_counter()
+    start = time.process_time()
     problems(space("\n".join(lines)))
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1

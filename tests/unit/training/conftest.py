@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from search.backbones.catalogue import CATALOGUE
 from search.training.config import TrialConfig
 from search.training.fit import fit

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from torchvision.transforms.v2 import TrivialAugmentWide
+
 from search.training.augmentation import (
     ANGLE,
     AREA,
@@ -16,7 +18,6 @@ from search.training.augmentation import (
     Draws,
     draw,
 )
-from torchvision.transforms.v2 import TrivialAugmentWide
 
 COUNT = 20_000
 KEYS = np.arange(COUNT, dtype=np.uint64) * np.uint64(2_654_435_761)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+
 from search.space.spec import METRICS
 from search.training.checkpoint import Checkpoint, load_trained, path_of, read, write
 from search.training.config import TrialConfig

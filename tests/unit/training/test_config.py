@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from search.data.images import ImageRow, ImageTable
 from search.training.config import SETTINGS, settings_of, trial_config
 from search.training.inputs import trial_data

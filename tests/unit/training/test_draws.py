@@ -3,6 +3,7 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+
 from search.training.draws import key_of, keys_of, permutation, torch_seed, uniforms
 
 WORDS = st.integers(min_value=0, max_value=2**64 - 1)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from search.backbones.stages import build
 from search.space.spec import METRICS
 from search.training.checkpoint import load_trained, path_of

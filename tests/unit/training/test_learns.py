@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.weights import load_state, weights_hash

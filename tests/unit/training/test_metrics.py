@@ -4,9 +4,10 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn import metrics as sk
+
 from search.space.spec import METRICS
 from search.training.metrics import metrics
-from sklearn import metrics as sk
 
 
 def _case(seed: int, count: int, classes: int, rounded: bool) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import nn
+
 from search.backbones.stages import Staged, build, skeleton
 from search.training.config import TrialConfig
 from search.training.optimiser import (
@@ -15,7 +17,6 @@ from search.training.optimiser import (
     trained_names,
     trained_parameters,
 )
-from torch import nn
 
 
 def _staged(name: str = "resnet18", size: int = 32) -> Staged:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.stages import build
 from search.training.inputs import EVALUATION, Geometry, TrialData

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+
 from search.training.inputs import Examples
 from search.training.memory import peak_memory_mb, restart_peak
 from search.training.reset import leftovers, reset

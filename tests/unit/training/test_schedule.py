@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from search.training.schedule import batches, epoch_order, lr_factor, steps_per_epoch
 
 

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from search.backbones.info import Preprocessing
-from search.training import warp
-from search.training.augmentation import OPERATIONS, Draws, move
-from search.training.inputs import EVALUATION, Examples, Geometry, view
 from sklearn.datasets import load_sample_image
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode, TrivialAugmentWide
 from torchvision.transforms.v2 import functional as vision
+
+from search.backbones.info import Preprocessing
+from search.training import warp
+from search.training.augmentation import OPERATIONS, Draws, move
+from search.training.inputs import EVALUATION, Examples, Geometry, view
 
 SIDE = 80
 SIZE = 64

@@ -30,7 +30,7 @@ def asha(*, maximize: bool = True, stops: bool = True) -> Asha:
         reduction_factor=3,
         stops=stops,
         on_report=lambda scheduler, trial, result: True,
-        on_death=lambda trial_id: None,
+        on_death=lambda trial_id, detail: None,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import optuna
 import pytest
 
-from search.space.domains import Branch, FloatRange, Param, Space
+from search.problems import Exit, fail
+from search.space.domains import Branch, Choice, FloatRange, Param, Space
 from search.space.spec import Budget, DataSpec, Epochs, SamplerSpec, StudySpec
 from search.study.opening import StudyFacts, open_in
 from search.study.record import Recorder
@@ -226,10 +227,10 @@ def test_an_epoch_read_again_by_a_new_worker_is_not_judged_again() -> None:
     run = Run(spec())
     run.ask("a")
     run.report("a", 1, 0.5)
-    run.asha.on_trial_error(None, RayTrial("a"))
+    run.conductor.worker_died("a", "")
     notes = run.said(Note)
     assert [note.text for note in notes if isinstance(note, Note)] == [
-        "trial 0: its worker died; going on after epoch 1"
+        "trial 0: its worker died after epoch 1"
     ]
     assert run.report("a", 1, 0.5) == "CONTINUE"
     assert len(run.said(EpochDone)) == 1
@@ -238,10 +239,12 @@ def test_an_epoch_read_again_by_a_new_worker_is_not_judged_again() -> None:
 def test_a_worker_that_keeps_dying_is_a_crash() -> None:
     run = Run(spec())
     run.ask("a")
-    run.conductor.worker_died("a")
-    run.conductor.gave_up("a", "")
+    for _ in range(3):
+        run.conductor.worker_died("a", "ActorDiedError: killed")
+    run.conductor.gave_up("a")
     trial = run.view().trials[0]
-    assert (trial.reason, trial.why) == (FailReason.CRASHED, "the worker died 2 times")
+    assert (trial.reason, trial.why) == (FailReason.CRASHED, "the worker died 3 times")
+    assert trial.attributes["detail"] == "ActorDiedError: killed"
 
 
 def test_five_failures_and_nothing_else_end_the_run() -> None:
@@ -305,3 +308,56 @@ def test_nothing_of_the_study_is_pickled_into_rays_files(kind: str) -> None:
     }[kind]
     assert b"sqlite" not in pickle.dumps(held)
     assert len(pickle.dumps(held)) < 200
+
+
+def test_a_trial_cut_between_its_last_report_and_its_end_is_complete() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = Run(spec(), storage)
+    first.ask("a")
+    for epoch in (1, 2, 3):
+        first.recorder.report(0, epoch, epoch / 10, {})  # and then it was killed
+    second = Run(spec(), storage)
+    assert second.ask("b") == 1
+    trial = second.view().trials[0]
+    assert (trial.state, trial.best_value) == (State.COMPLETE, 0.3)
+
+
+def test_a_storage_that_fails_ends_the_run_and_is_named() -> None:
+    run = Run(spec())
+    run.ask("a")
+
+    def away(number: int, epoch: int, value: float, attributes: object) -> None:
+        raise fail("storage cannot be written", status=Exit.STORAGE)
+
+    run.recorder.report = away  # type: ignore[method-assign]
+    assert run.report("a", 1, 0.5) == "STOP"
+    assert run.conductor.fault is not None
+    assert run.conductor.fault.status is Exit.STORAGE
+    assert run.conductor.ended
+    run.conductor.put_back_all()
+    assert run.view().counts()[State.WAITING] == 1
+
+
+def test_the_default_settings_are_trained_to_the_end_as_the_baseline() -> None:
+    wanted = replace(spec(), first=((("lr", 1e-3),),), default_first=True)
+    run = Run(wanted)
+    assert run.ask("default") == 0
+    assert run.ask("other") == 1
+    run.report("other", 1, 0.9)
+    assert run.report("default", 1, 0.1) == "CONTINUE"
+    shown = run.said(EpochDone)[-1]
+    assert isinstance(shown, EpochDone)
+    assert "kept all the same: the default settings are the baseline" in shown.why
+    assert run.report("default", 2, 0.1) == "CONTINUE"
+    assert run.report("default", 3, 0.1) == "STOP"
+    assert run.view().trials[0].state is State.COMPLETE
+
+
+def test_a_finite_space_that_was_tried_whole_ends_the_run() -> None:
+    space = Space(params=(Param(name="lr", branches=(Branch(domain=Choice(choices=(1e-3,))),)),))
+    run = Run(replace(spec(trials=9, epochs=1), space=space))
+    run.ask("a")
+    run.report("a", 1, 0.5)
+    assert run.ask("b") is None
+    assert run.conductor.exhausted
+    assert run.conductor.ended
