@@ -21,16 +21,17 @@ run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for anoth
 setup: $(STAMP)  ## make .venv with the tested versions
 
 test: $(STAMP)  ## all tests but those that need a GPU
-	$(BIN)/pytest -m "not gpu"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not gpu" tests/unit tests/contract
+	$(BIN)/pytest -m "not gpu" tests/e2e
 
 check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 	$(BIN)/ruff check .
 	$(BIN)/mypy search
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not slow and not gpu and not browser" -x tests/unit tests/contract
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser" -x tests/unit tests/contract
 
 gpu: $(STAMP)  ## on a machine with a card: its tests, then spaces/vision.yaml
-	$(BIN)/pytest -m gpu
+	$(BIN)/pytest -m gpu tests/gpu
 	$(BIN)/search run spaces/vision.yaml --minutes 4 --name vision-gpu-$$(date +%Y%m%d-%H%M%S)
 
 help:  ## this list
