@@ -59,5 +59,7 @@ def bold(text: str) -> str:
 
 def _colour() -> bool:
     return (
-        sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        sys.stdout is not None
+        and sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     )

@@ -209,7 +209,7 @@ def typed(flags: SpaceFlags) -> list[str]:
         ("--minutes", None if flags.minutes is None else f"{flags.minutes:g}"),
         ("--concurrency", flags.concurrency),
         ("--storage", None if flags.storage is None else redact(flags.storage)),
-        *(("--set", item) for item in flags.sets),
+        *(("--set", redact(item)) for item in flags.sets),
     ]
     return [f"{flag} {shlex.quote(str(value))}" for flag, value in pairs if value is not None]
 
@@ -222,7 +222,10 @@ def _data(data: DataSpec) -> tuple[str, str, list[Problem]]:
     assert given is not None
     kind = "path" if data.path is not None else "manifest"
     path = Path(given).expanduser().absolute()
-    there = path.is_dir() if kind == "path" else path.is_file()
+    try:
+        there = path.is_dir() if kind == "path" else path.is_file()
+    except OSError:  # a name that is too long
+        there = False
     if there:
         return "data", str(path), []
     noun = "folder" if kind == "path" else "file"

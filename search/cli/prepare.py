@@ -181,6 +181,11 @@ def _weights(
             problems.extend(error.problems)
             left_out.append(name)
             continue
+        if name in dict(spec.weights.files):
+            # A file of the user's: what it holds is checked now, not in a trial.
+            from search.backbones.weights import load_state
+
+            load_state(located)
         ready.append(
             PreparedBackbone(
                 name=name,

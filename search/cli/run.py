@@ -207,6 +207,12 @@ def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
 def _check_disk(place: Path) -> None:
     """Refuse to start where a run would end in a full disk."""
     existing = next(folder for folder in (place, *place.parents) if folder.exists())
+    if not os.access(existing, os.W_OK):
+        raise fail(
+            f"{place}: {existing} cannot be written",
+            fix="checkpoints: {dir: ...} and SEARCH_CACHE where you may write",
+            status=Exit.STORAGE,
+        )
     free = shutil.disk_usage(existing).free
     if free < LEAST_FREE:
         raise fail(
@@ -263,12 +269,19 @@ def _dashboard(storage: str, listen: Listener) -> Iterator[None]:
 def _check_data(spec: StudySpec) -> None:
     """Refuse data that are not there before anything is started."""
     given = spec.data.path if spec.data.path is not None else spec.data.manifest
-    if given is not None and not Path(given).expanduser().exists():
+    if given is not None and not _exists(Path(given).expanduser()):
         raise fail(
             f"data: {Path(given).expanduser().absolute()} does not exist",
             fix="--data FOLDER (a folder per class) or --data FILE.csv",
             status=Exit.DATA,
         )
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long
+        return False
 
 
 @contextmanager

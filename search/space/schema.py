@@ -210,7 +210,7 @@ def _weights(backbones: Sequence[str]) -> Schema:
 def _resources() -> Schema:
     return _section(
         "What one trial gets.",
-        cpus_per_trial=_nullable({"type": "number", "exclusiveMinimum": 0}, "Cores."),
+        cpus_per_trial=_nullable({"type": "number", "minimum": 0.01}, "Cores."),
         gpus_per_trial=_nullable({"type": "number", "minimum": 0}, "Fractions share a GPU."),
         concurrency=_nullable(_NATURAL, "At most this many trials at once."),
     )

@@ -211,7 +211,7 @@ def read_resources(node: Node, report: Report) -> Resources:
         return Resources()
 
     def cpus(node: Node, what: str, report: Report) -> float | None:
-        return number(node, what, report, Bounds(low=0, open=True))
+        return number(node, what, report, Bounds(low=0.01))
 
     def gpus(node: Node, what: str, report: Report) -> float | None:
         count = number(node, what, report, Bounds(low=0))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,38 @@ def test_all_trials_failing_stops_after_five_with_the_commonest_reason(
     assert "search status tiny --trial 0" in done.stderr
     status = workplace.run("status", "tiny", "--trial", "0")
     assert "Expected more than 1 value per channel" in status.stdout
+
+
+def test_a_pickle_posing_as_weights_is_refused_before_the_first_trial(
+    workplace: Workplace,
+) -> None:
+    marker = workplace.folder / "it-ran"
+    (workplace.folder / "own.safetensors").write_bytes(pickle.dumps(_Payload(str(marker))))
+    done = workplace.run(
+        "run", "tiny.yaml", "--set", "weights.files={mobilenet_v3_small: own.safetensors}"
+    )
+    assert done.returncode == 2
+    assert "own.safetensors is not a safetensors file" in done.stderr
+    assert not marker.exists()
+    assert not (workplace.folder / "studies" / "studies.db").exists()
+
+
+class _Payload:
+    """What an attacker would put into a pickle."""
+
+    def __init__(self, marker: str) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (os.mkdir, (self.marker,))
+
+
+def test_a_password_is_not_repeated(workplace: Workplace) -> None:
+    url = "storage=postgresql+psycopg://me:hunter2@127.0.0.1:1/db"
+    planned = workplace.run("plan", "tiny.yaml", "--set", url)
+    assert planned.returncode == 0
+    assert "me:***@" in planned.stdout
+    assert "hunter2" not in planned.stdout + planned.stderr
+    done = workplace.run("run", "tiny.yaml", "--set", url)
+    assert done.returncode == 74
+    assert "hunter2" not in done.stdout + done.stderr
