@@ -59,8 +59,10 @@ def run(options: RunOptions) -> Exit:
     for place in (folder, cache):
         _check_disk(place)
     with ExitStack() as stack:
-        stack.enter_context(StudyLock(folder))
-        stack.enter_context(_no_empty_folder(folder))
+        locked = _lock_folder(spec, folder)
+        stack.enter_context(StudyLock(locked))
+        for place in {folder, locked}:
+            stack.enter_context(_no_empty_folder(place))
 
         def opened() -> None:
             if options.dashboard:
@@ -275,6 +277,17 @@ def _check_data(spec: StudySpec) -> None:
             fix="--data FOLDER (a folder per class) or --data FILE.csv",
             status=Exit.DATA,
         )
+
+
+def _lock_folder(spec: StudySpec, folder: Path) -> Path:
+    """Where a study's lock is: beside its record, wherever its checkpoints are."""
+    from search.study.storage import sqlite_file
+
+    file = sqlite_file(spec.storage)
+    if file is None:
+        return folder
+    name = spec.name if file.stem == "studies" else f"{file.stem}-{spec.name}"
+    return file.parent / name
 
 
 def _exists(path: Path) -> bool:

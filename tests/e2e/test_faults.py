@@ -106,9 +106,11 @@ def test_a_second_driver_is_refused_naming_the_first(
     workplace.space(trials=2, epochs=200)
     child = workplace.start("run", "tiny.yaml")
     wait_for(lambda: len(reports(workplace.folder)) >= 1)
-    second = workplace.run("run", "tiny.yaml")
-    assert second.returncode == 4
-    assert f"pid {child.pid}" in second.stderr
+    for more in ((), ("--set", "checkpoints.dir=elsewhere")):
+        second = workplace.run("run", "tiny.yaml", *more)
+        assert second.returncode == 4
+        assert f"pid {child.pid}" in second.stderr
+    assert not (workplace.folder / "elsewhere" / "tiny").exists()
     assert child.poll() is None
 
 
@@ -130,3 +132,20 @@ def test_a_killed_worker_goes_on_from_its_checkpoint(
     assert child.returncode == 0, err
     assert "its worker died after epoch" in out
     assert sorted(reports(workplace.folder)) == [(0, epoch) for epoch in range(1, 61)]
+
+
+def test_the_first_epoch_of_quick_yaml_is_there_within_45_seconds(workplace: Workplace) -> None:
+    quick = Path(__file__).parents[2] / "spaces" / "quick.yaml"
+    began = time.monotonic()
+    child = workplace.start("run", str(quick))
+    assert child.stdout is not None
+    last = began
+    for line in child.stdout:
+        assert time.monotonic() - last < 20, f"silent before: {line}"  # at least every 15 s
+        last = time.monotonic()
+        if "epoch 1  balanced_accuracy" in line:
+            break
+    assert time.monotonic() - began < 45
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)
+    assert child.returncode == 130
