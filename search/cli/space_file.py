@@ -84,6 +84,9 @@ def read_text(path: Path) -> str:
 
     if path.is_dir():
         raise _not_a_file(path)
+    if path.is_fifo() and not str(path).startswith(("/dev/", "/proc/")):
+        # A named pipe would be waited for without end; <(...) is one of /dev/fd.
+        raise fail(f"{path}: a named pipe, not a space file", fix="name a .yaml file")
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST_READ)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -63,6 +64,13 @@ def capped(problems: list[Problem]) -> list[Problem]:
     return [*problems[:SHOWN], Problem(fact=f"and {more:,} more of this kind")]
 
 
+def _is_number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
+
+
 def check_classes(
     images: Iterable[Found], named: Iterable[str], *, where: str, bad: Counter[str] | None = None
 ) -> None:
@@ -84,6 +92,18 @@ def check_classes(
     if not labels:
         raise SearchError(
             [Problem(fact=f"{where} holds no images", fix="a folder of images for each class")],
+            Exit.DATA,
+        )
+    if len(labels) > len(images) / 3 and all(map(_is_number, labels)) and len(labels) > 3:
+        raise SearchError(
+            [
+                Problem(
+                    fact=f"the labels of {where} are {len(labels):,} different numbers on "
+                    f"{quantity(len(images), 'image')}: a quantity to predict, not classes",
+                    fix="this version tells classes apart; put ranges of it into classes, "
+                    "e.g. low, middle, high",
+                )
+            ],
             Exit.DATA,
         )
     problems = []
