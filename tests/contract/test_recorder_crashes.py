@@ -33,6 +33,8 @@ from search.study.records import FailReason, Outcome, State, TrialView
 from search.study.storage import connect
 from search.study.transactions import closed
 
+pytestmark = pytest.mark.slow  # many short trainings: make test has the time
+
 SPACE = Space(
     params=(
         Param(name="backbone", branches=(Branch(domain=Choice(choices=("small", "large"))),)),

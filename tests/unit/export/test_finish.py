@@ -21,6 +21,8 @@ from search.training.checkpoint import load_trained
 from search.training.metrics import metrics
 from tests.unit.export.conftest import config, origin_of, train
 
+pytestmark = pytest.mark.slow  # many short trainings: make test has the time
+
 
 @pytest.fixture(scope="module")
 def default(table: ImageTable, tmp_path_factory: pytest.TempPathFactory) -> Candidate:

@@ -21,6 +21,8 @@ from search.problems import Exit, SearchError
 from search.training.checkpoint import load_trained
 from search.training.metrics import metrics
 
+pytestmark = pytest.mark.slow  # many short trainings: make test has the time
+
 
 def test_predict_meets_the_validation_metrics_that_training_recorded_exactly(
     folder: Path, candidate: Candidate, table: ImageTable

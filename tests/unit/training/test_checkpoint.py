@@ -19,6 +19,8 @@ from search.training.config import TrialConfig
 from search.training.faults import CheckpointUnusable
 from search.training.report import EpochReport
 
+pytestmark = pytest.mark.slow  # many short trainings: make test has the time
+
 
 @pytest.fixture
 def saved(config: TrialConfig) -> Checkpoint:

@@ -18,6 +18,8 @@ from search.training.faults import Diverged, OutOfMemory
 from search.training.fit import fit
 from search.training.prefix import Boundary, ComputedPrefix, Prefix
 
+pytestmark = pytest.mark.slow  # many short trainings: make test has the time
+
 Curve = Callable[..., list[tuple[int, float, tuple[float, ...]]]]
 Other = Callable[..., TrialConfig]
 
