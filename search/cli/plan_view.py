@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import duration, millions, setting, settings
-from search.cli.plan import Plan
+from search.cli.plan_facts import Plan
 from search.cli.space_text import param_rows
 from search.problems import printable
 from search.space.settings import Value

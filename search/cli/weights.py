@@ -23,8 +23,8 @@ def fetch(space: Path | None, flags: SpaceFlags) -> None:
             a run would leave them out.
     """
     from search.backbones import download
+    from search.cli.choices import backbones_of
     from search.cli.paths import cache_folder
-    from search.cli.prepare import backbones_of
     from search.cli.space_file import given, read_space
 
     path = given(space, "weights fetch")

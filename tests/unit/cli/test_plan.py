@@ -12,7 +12,7 @@ from search.backbones.catalogue import CATALOGUE
 from search.cli.consequences import Backbone, warnings
 from search.cli.machine import Machine, this_machine
 from search.cli.options import SpaceFlags
-from search.cli.plan import Plan, gather
+from search.cli.plan_facts import Plan, gather
 from search.cli.plan_view import plan_lines
 from search.cli.space_file import load_space
 from search.space.halving import Expected
