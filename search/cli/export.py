@@ -30,23 +30,25 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
     from search.data.manifest import load_table
     from search.export.trial import Candidate, Origin, export_trial, has_weights
     from search.space.document import from_document
-    from search.tuning.job import trial_folder
+    from search.tuning.homes import checkpoints_of, homes_of
 
     spec = from_document(view.attributes["space"])
     folder = study_folder(spec.checkpoints.dir, spec.name)
-    trials = folder / "trials"
-    if not has_weights(trial_folder(trials, chosen.number)):
+    homes = homes_of(view, folder)
+    if not has_weights(checkpoints_of(homes, chosen.number)):
         kept = [
-            each.number for each in view.trials if has_weights(trial_folder(trials, each.number))
+            each.number for each in view.trials if has_weights(checkpoints_of(homes, each.number))
         ]
         raise _no_weights(view, chosen, kept, flag=storage_flag(storage))
-    _check_table(folder / TABLE, spec)
+    tables = [home / TABLE for home in homes]
+    table = next((file for file in tables if file.is_file()), tables[0])
+    _check_table(table, spec)
     test, measured_on = _known_test(view, chosen)
     written = export_trial(
         Origin(
             study=view.name,
             objective=spec.objective,
-            table=load_table(folder / TABLE),
+            table=load_table(table),
             weights=spec.weights,
             cache=cache_folder(os.environ),
             versions=versions(),
@@ -54,7 +56,7 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
         Candidate(
             number=chosen.number,
             params=chosen.params,
-            checkpoints=trial_folder(trials, chosen.number),
+            checkpoints=checkpoints_of(homes, chosen.number),
         ),
         to if to is not None else folder / _name(view, chosen),
         test=test,

@@ -133,6 +133,7 @@ def _search(
         listen(Preparing(what="starting Ray"))
         from search.tuning.cluster import connected
         from search.tuning.driver import execute
+        from search.tuning.homes import TRIALS
         from search.tuning.job import TrialJob
         from search.tuning.resources import allocate
 
@@ -145,7 +146,7 @@ def _search(
             allocation = allocate(cluster.nodes, spec.resources)
             job = TrialJob(
                 table=str(folder / TABLE),
-                trials=str(folder / "trials"),
+                trials=str(folder / TRIALS),
                 cache=str(cache),
                 run=uuid4().hex,
                 backbones=ready.backbones,
@@ -172,6 +173,7 @@ def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
     from search.space.narrow import narrow
     from search.study.opening import StudyFacts, open_study
     from search.training.config import SETTINGS
+    from search.tuning.homes import TRIALS, settle_in
 
     names = tuple(backbone.name for backbone in ready.backbones)
     narrowed, _ = narrow(spec, names, SETTINGS)
@@ -189,7 +191,8 @@ def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
         ),
     )
     if recorder.made:  # an earlier study of that name, whose record is gone
-        shutil.rmtree(folder / "trials", ignore_errors=True)
+        shutil.rmtree(folder / TRIALS, ignore_errors=True)
+    settle_in(recorder, folder)
     write_whole(folder / TABLE, ready.table.read_bytes())
     return recorder
 

@@ -14,7 +14,7 @@ from search.problems import SearchError
 from search.space.spec import StudySpec
 from search.study.records import StudyView, TrialView
 from search.tuning.events import Listener, Measuring, Note
-from search.tuning.job import trial_folder
+from search.tuning.homes import checkpoints_of, homes_of
 
 if TYPE_CHECKING:
     from search.export.results import FinalResults
@@ -50,11 +50,13 @@ def conclude(
     from search.export.finish import FinishJob, finish
     from search.export.trial import Candidate, Origin
 
+    homes = homes_of(view, folder)
+
     def candidate(trial: TrialView) -> Candidate:
         return Candidate(
             number=trial.number,
             params=trial.params,
-            checkpoints=trial_folder(folder / "trials", trial.number),
+            checkpoints=checkpoints_of(homes, trial.number),
         )
 
     default = next(

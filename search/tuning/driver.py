@@ -26,6 +26,7 @@ from search.training.config import TrialConfig, trial_config
 from search.tuning.cluster import Cluster
 from search.tuning.conductor import Conductor, Recorder
 from search.tuning.events import Idle, Listener, Note
+from search.tuning.homes import homes_of
 from search.tuning.job import TrialJob
 from search.tuning.resources import Allocation
 from search.tuning.retention import tidy
@@ -102,7 +103,8 @@ def execute(
     say = _one_at_a_time(listener)
 
     def settled(view: StudyView) -> None:
-        tidy(view, Path(job.trials), spec.checkpoints.keep, recorder.default_number)
+        homes = homes_of(view, Path(job.trials).parent)
+        tidy(view, homes, spec.checkpoints.keep, recorder.default_number)
 
     conductor = Conductor(
         spec=spec,

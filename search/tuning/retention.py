@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from search.study.records import State, StudyView
+from search.tuning.homes import TRIALS
 from search.tuning.job import trial_folder
 
 
@@ -27,8 +29,8 @@ def keepers(view: StudyView, keep: int, default: int | None) -> frozenset[int]:
     return frozenset(best | unsettled | ({default} if default is not None else set()))
 
 
-def tidy(view: StudyView, trials: Path, keep: int, default: int | None) -> tuple[int, ...]:
-    """Delete the checkpoints of settled trials that are not kept.
+def tidy(view: StudyView, homes: Sequence[Path], keep: int, default: int | None) -> tuple[int, ...]:
+    """Delete the checkpoints of settled trials that are not kept, in all folders.
 
     Returns:
         The numbers of the trials whose folder was deleted.
@@ -36,8 +38,10 @@ def tidy(view: StudyView, trials: Path, keep: int, default: int | None) -> tuple
     kept = keepers(view, keep, default)
     deleted = []
     for trial in view.trials:
-        folder = trial_folder(trials, trial.number)
-        if trial.number not in kept and folder.exists():
-            shutil.rmtree(folder, ignore_errors=True)
+        folders = [trial_folder(home / TRIALS, trial.number) for home in homes]
+        there = [folder for folder in folders if folder.exists()]
+        if trial.number not in kept and there:
+            for folder in there:
+                shutil.rmtree(folder, ignore_errors=True)
             deleted.append(trial.number)
     return tuple(deleted)

@@ -83,6 +83,19 @@ def test_running_again_repeats_nothing_and_more_trials_go_on(workplace: Workplac
     assert sorted(leader["trial"] for leader in leaders) == [0, 1, 2, 3, 4]
 
 
+def test_with_another_checkpoints_dir_all_weights_are_found(workplace: Workplace) -> None:
+    workplace.search_json()
+    more = workplace.search_json("--trials", "4", "--set", "checkpoints.dir=moved")
+    assert "default" in more["baselines"]
+    status = workplace.run("status", "tiny", "--json")
+    best = json.loads(status.stdout)["leaderboard"][0]["trial"]
+    done = workplace.run("export", "tiny", "--trial", str(best), "--to", "there")
+    assert done.returncode == 0, done.stderr
+    done = workplace.run("export", "tiny", "--trial", "0", "--to", "default")
+    assert done.returncode == 0, done.stderr
+    assert not (workplace.folder / "moved" / "tiny" / "trials" / "00000").exists()
+
+
 def test_nothing_is_written_outside_studies_and_the_cache(workplace: Workplace) -> None:
     before = set(workplace.folder.iterdir())
     workplace.search_json("--trials", "1")

@@ -1,0 +1,87 @@
+"""The folders that a study has lived in, and where each trial's checkpoints are.
+
+``checkpoints.dir`` may differ from run to run. What an earlier run wrote stays
+where it is, so the study remembers every folder (attribute ``folders``) and a
+trial is looked for in all of them. A trial that goes on is moved first: its
+checkpoints are never split over two folders.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search.problems import Exit, fail
+from search.study.records import State, StudyView
+from search.tuning.job import trial_folder
+
+if TYPE_CHECKING:
+    from search.study.record import Recorder
+
+FOLDERS = "folders"
+"""Attribute of a study: absolute paths of all its folders, the latest last."""
+TRIALS = "trials"
+"""Where in the folder of a study its trials are."""
+
+
+def homes_of(view: StudyView, current: Path) -> tuple[Path, ...]:
+    """All folders of a study: the current one first (absolute), then the latest."""
+    known = [Path(str(each)) for each in view.attributes.get(FOLDERS, ())]
+    return tuple(dict.fromkeys([current, *reversed(known)]))
+
+
+def settle_in(recorder: Recorder, current: Path) -> None:
+    """Make ``current`` the study's folder: remembered, and with the checkpoints
+    of the trials that will go on.
+
+    Raises:
+        SearchError: Exit.STORAGE, if there is no room for them.
+    """
+    view = recorder.view()
+    homes = homes_of(view, current)
+    folders = [str(each) for each in reversed(homes)]
+    if view.attributes.get(FOLDERS) != folders:
+        recorder.set_result(FOLDERS, folders)
+    waiting = [trial.number for trial in view.trials if trial.state is State.WAITING]
+    try:
+        bring(homes, waiting)
+    except OSError as error:
+        raise fail(
+            f"checkpoints cannot be moved to {current}: {error.strerror or error}",
+            fix=f"free some space, or checkpoints: {{dir: {homes[-1].parent}}} as before",
+            status=Exit.STORAGE,
+        ) from error
+
+
+def checkpoints_of(homes: Sequence[Path], number: int) -> Path:
+    """The folder of a trial's checkpoints: the first that holds any, else the
+    one that the current folder would have."""
+    places = [trial_folder(home / TRIALS, number) for home in homes]
+    return next((place for place in places if _checkpoints(place)), places[0])
+
+
+def bring(homes: Sequence[Path], numbers: Iterable[int]) -> None:
+    """Move the checkpoints of trials that will go on to the current folder.
+
+    Raises:
+        OSError: If there is no room; the old files are unchanged.
+    """
+    for number in numbers:
+        found, wanted = checkpoints_of(homes, number), trial_folder(homes[0] / TRIALS, number)
+        if found == wanted or not _checkpoints(found):
+            continue
+        part = wanted.with_name(f".{wanted.name}.part")
+        shutil.rmtree(part, ignore_errors=True)  # of a run that ended while moving
+        shutil.rmtree(wanted, ignore_errors=True)  # holds no checkpoint
+        try:
+            shutil.copytree(found, part)
+            part.rename(wanted)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(found, ignore_errors=True)
+
+
+def _checkpoints(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors"))
