@@ -62,7 +62,11 @@ class Checkpoint:
         return self.curve[self.epoch - 1].metrics
 
     def identity(self) -> dict[str, Any]:
-        """What must agree for a trial to go on from it."""
+        """What must agree for a trial to go on from it.
+
+        Not the objective: it changes no training, and which epoch is the best
+        can be read from ``curve`` under any (see ``resume.find``).
+        """
         return {
             "config": asdict(self.config),
             "classes": self.classes,

@@ -73,16 +73,32 @@ def find(
                 note(f"a checkpoint is not used: {error}")
     if saved is None:
         return None
-    wanted = best_epoch(saved.curve, objective, maximize=maximize)
     try:
-        found = _own(run, read(folder, "best")).epoch
-        if found >= wanted:
-            return saved
-        why = f"epoch {wanted} was the best, the file has epoch {found}"
+        best = _own(run, read(folder, "best"))
     except CheckpointUnusable as error:
         why = str(error)
+    else:
+        why = _not_the_best(best, saved, objective, maximize=maximize)
+        if not why:
+            return saved
     note(f"the weights of the best epoch are trained again from the start: {why}")
     return None
+
+
+def _not_the_best(best: Checkpoint, saved: Checkpoint, objective: Metric, *, maximize: bool) -> str:
+    """Why ``best`` cannot stay beside ``saved``; empty when it can.
+
+    It is the best epoch up to ``saved``; or the one after, where the trial ended
+    between writing the two. It carries its own curve, so it is the best by the
+    objective of this run, whichever it was written under.
+    """
+    wanted = best_epoch(saved.curve, objective, maximize=maximize)
+    if best.epoch not in (wanted, saved.epoch + 1):
+        return f"epoch {wanted} was the best, the file has epoch {best.epoch}"
+    own = best_epoch(best.curve, objective, maximize=maximize)
+    if best.epoch != own:
+        return f"the file has epoch {best.epoch}, by {objective} epoch {own} was the best"
+    return ""
 
 
 def restore(run: Run, saved: Checkpoint) -> None:
