@@ -6,7 +6,7 @@ The live table draws a :class:`Board`; nothing here knows a terminal.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from search.space.settings import Value
@@ -36,8 +36,25 @@ class LiveSetup:
     max_epochs: int
     trials: int | None
     """Of the budget; None is without a limit."""
+    minutes: float | None = None
+    """Wall time of the budget, over all runs; None is without a limit."""
     varying: tuple[str, ...]
     """Names of the params that are not fixed, main ones first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doing:
+    """What goes on while no trial runs."""
+
+    verb: str
+    """``preparing`` or ``measuring``; empty while the driver waits for a trial."""
+    what: str
+    text: str
+    """With its counts, where there are some."""
+    still: str
+    """The same for a time in which nothing was told: no counts that are full."""
+    since: float
+    """Seconds on the listener's clock at which ``what`` began."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +87,7 @@ class Board:
     """The state of a run as its events told it."""
 
     setup: LiveSetup
-    doing: str = ""
-    """Preparing or waiting, said while no trial runs."""
+    doing: Doing | None = None
     running: dict[int, Running] = field(default_factory=dict)
     settled: list[Settled] = field(default_factory=list)
     progress: Progress | None = None
@@ -79,17 +95,11 @@ class Board:
 
     def apply(self, event: Event, now: float) -> None:
         """Take in one event at ``now`` seconds."""
+        self.doing = doing_after(self.doing, event, now)
         match event:
-            case Preparing() | Measuring():
-                self.doing = preparing_text(event)
-                if isinstance(event, Measuring):
-                    self.progress = None
-            case Idle(text=text):
-                self.doing = text
-            case Note():
+            case Preparing() | Measuring() | Idle() | Note():
                 pass
             case TrialStarted():
-                self.doing = ""
                 self.running[event.number] = Running(
                     number=event.number, point=event.point, since=now, epoch=event.from_epoch
                 )
@@ -120,7 +130,6 @@ class Board:
         return ranked[:count]
 
     def _epoch(self, event: EpochDone, now: float) -> None:
-        self.doing = ""
         row = self.running.get(event.number) or Running(number=event.number, point={}, since=now)
         best = row.best_value
         if math.isfinite(event.value) and (
@@ -145,6 +154,48 @@ class Board:
         )
 
 
+def doing_after(before: Doing | None, event: Event, now: float) -> Doing | None:
+    """What goes on after an event, while no trial runs; None while one does."""
+    match event:
+        case Preparing() | Measuring():
+            begun = before is not None and before.what == event.what
+            text = preparing_text(event)
+            return Doing(
+                verb="preparing" if isinstance(event, Preparing) else "measuring",
+                what=event.what,
+                text=text,
+                still=event.what if event.done >= event.total else text,
+                since=before.since if begun and before is not None else now,
+            )
+        case Idle(text=text):
+            return Doing(verb="", what=text, text=text, still=text, since=now)
+        case Progress(running=0) if before is not None and before.verb == "preparing":
+            text = "starting workers"
+            return Doing(verb="", what=text, text=text, still=text, since=now)
+        case Note() | Progress() | TrialSettled() | TrialWaits():
+            return before
+    return None
+
+
+def left_text(
+    progress: Progress, setup: LiveSetup, *, passed: float, form: Callable[[float], str]
+) -> str:
+    """How much longer it may take; before that can be estimated, what the
+    budget leaves. Empty where neither is known.
+
+    Args:
+        progress: The last that was told.
+        setup: Whose budget it is.
+        passed: Seconds since then.
+        form: How a time is written.
+    """
+    if progress.seconds_left is not None:
+        return f"about {form(max(0.0, progress.seconds_left - passed))} left"
+    if setup.minutes is None:
+        return ""
+    return f"{form(max(0.0, setup.minutes * 60 - progress.seconds - passed))} of the budget left"
+
+
 def preparing_text(event: Preparing | Measuring) -> str:
     """``decoding images 120/600``, or without counts where none are known."""
     return f"{event.what} {event.done}/{event.total}" if event.total else event.what
@@ -161,6 +212,7 @@ def setup_of(spec: StudySpec) -> LiveSetup:
         maximize=spec.direction == "maximize",
         max_epochs=spec.epochs.max,
         trials=spec.budget.trials,
+        minutes=spec.budget.minutes,
         varying=main_first(
             param.name
             for param in spec.space.params

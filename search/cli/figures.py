@@ -33,11 +33,16 @@ def setting(value: Value) -> str:
 
 def settings(point: Mapping[str, Value], names: Iterable[str]) -> str:
     """One line of the named settings that are in ``point``; the backbone bare."""
-    return "  ".join(
+    return "  ".join(setting_texts(point, names))
+
+
+def setting_texts(point: Mapping[str, Value], names: Iterable[str]) -> list[str]:
+    """The named settings that are in ``point``, a text each; the backbone bare."""
+    return [
         setting(point[name]) if name == "backbone" else f"{name} {setting(point[name])}"
         for name in names
         if name in point
-    )
+    ]
 
 
 def main_first(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A line per event: the face of a run without a terminal, and in a log.
 
-Promises: nothing shown here stops the run. A reader of our output that goes
-away mutes us.
+Promises: nothing shown here stops the run; a reader of our output that goes
+away mutes us. Silence does not last: :meth:`Lines.beat` repeats what is still
+prepared or measured (of trials, the driver tells the same).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import TextIO
 
-from search.cli.board import LiveSetup, preparing_text
+from search.cli.board import Doing, LiveSetup, doing_after, left_text, preparing_text
 from search.cli.figures import clock, duration, metric, settings
 from search.problems import printable
 from search.study.records import State
@@ -29,16 +30,27 @@ from search.tuning.events import (
 
 PREPARING_EVERY = 5.0
 """Seconds between two lines of one preparation."""
+SILENCE = 15.0
+"""Seconds without a line after which what still goes on is said."""
 
 
 class Lines:
     """The face without a terminal: one line per event, flushed at once."""
 
-    def __init__(self, setup: LiveSetup, *, out: TextIO, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        setup: LiveSetup,
+        *,
+        out: TextIO,
+        now: Callable[[], float],
+        silence: float = SILENCE,
+    ) -> None:
         self._setup = setup
         self._out = out
         self._now = now
-        self._start = now()
+        self._silence = silence
+        self._start = self._printed = now()
+        self._doing: Doing | None = None
         self._lock = threading.Lock()
         self._prepared: dict[str, float] = {}
         self._muted = False
@@ -46,11 +58,29 @@ class Lines:
     def __call__(self, event: Event) -> None:
         with self._lock:
             moment = self._now()
+            self._doing = doing_after(self._doing, event, moment)
             if isinstance(event, Preparing | Measuring) and not self._due(event, moment):
                 return
             text = line(event, self._setup)
-            if text and not self._muted:
-                self._print(f"{clock(moment - self._start):>5}  {text}")
+            if text:
+                self._print(text, moment)
+
+    def beat(self) -> float:
+        """Say what still goes on, where nothing was printed for too long.
+
+        Returns:
+            Seconds after which to call again.
+        """
+        with self._lock:
+            moment = self._now()
+            left = self._silence - (moment - self._printed)
+            if left > 0:
+                return left
+            if self._doing is not None and self._doing.verb:
+                so_far = duration(moment - self._doing.since)
+                still = printable(self._doing.still)
+                self._print(f"still {self._doing.verb}: {still} ({so_far})", moment)
+            return self._silence
 
     def _due(self, event: Preparing | Measuring, moment: float) -> bool:
         last = self._prepared.get(event.what)
@@ -60,9 +90,12 @@ class Lines:
             return True
         return False
 
-    def _print(self, text: str) -> None:
+    def _print(self, text: str, moment: float) -> None:
+        self._printed = moment
+        if self._muted:
+            return
         try:
-            print(text, file=self._out, flush=True)
+            print(f"{clock(moment - self._start):>5}  {text}", file=self._out, flush=True)
         except (BrokenPipeError, ValueError):
             self._muted = True
         except OSError:
@@ -102,7 +135,7 @@ def line(event: Event, setup: LiveSetup) -> str:
         case TrialSettled():
             return f"trial {event.number:>{digits}}  {_settled(event)}"
         case Progress():
-            return _progress(event)
+            return _progress(event, setup)
 
 
 def _settled(event: TrialSettled) -> str:
@@ -119,10 +152,10 @@ def _settled(event: TrialSettled) -> str:
     return f"{state}  {best}  {duration(event.seconds)}"
 
 
-def _progress(event: Progress) -> str:
+def _progress(event: Progress, setup: LiveSetup) -> str:
     budget = f" of {event.budget_trials}" if event.budget_trials is not None else ""
-    left = f", about {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
+    left = left_text(event, setup, passed=0.0, form=duration)
     return (
         f"{event.settled}{budget} settled, {event.running} running, "
-        f"{duration(event.seconds)} used{left}"
+        f"{duration(event.seconds)} used{f', {left}' if left else ''}"
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from search.cli.board import Board
@@ -14,6 +16,7 @@ from search.study.records import Outcome, State
 from search.tuning.events import (
     EpochDone,
     Event,
+    Measuring,
     Preparing,
     Progress,
     TrialSettled,
@@ -43,7 +46,7 @@ def board_after(*events: Event) -> Board:
 def drawn(board: Board, *, width: int = 80, height: int = 24) -> str:
     console = Console(width=width, height=height, file=io.StringIO(), color_system=None)
     with console.capture() as captured:
-        console.print(table(board, elapsed=301.0, now=310.0, height=height))
+        console.print(table(board, elapsed=301.0, now=310.0, width=width, height=height))
     return "\n".join(text.rstrip() for text in captured.get().splitlines())
 
 
@@ -59,10 +62,47 @@ BUSY = (
 )
 
 
-def test_the_table_fits_80_columns(golden: Callable[[str, str], None]) -> None:
-    text = drawn(board_after(*BUSY))
-    assert max(map(len, text.splitlines())) <= 80
-    golden("live_table.txt", text)
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_its_terminal(width: int, golden: Callable[[str, str], None]) -> None:
+    text = drawn(board_after(*BUSY), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    golden(f"live_table_{width}.txt", text)
+
+
+@pytest.mark.parametrize("width", range(40, 130, 7))
+def test_no_number_of_the_table_is_cut_or_wrapped(width: int) -> None:
+    lines = drawn(board_after(*BUSY), width=width).splitlines()
+    assert max(map(len, lines)) <= width
+    row = next(text for text in lines if text.startswith("trial 6"))
+    words = set(row.split())
+    assert "0/27" in words
+    assert ("0.0301" in words) != ("+1" in words or "+2" in words or "+3" in words)
+
+
+def test_a_long_name_gives_way_to_the_time_that_is_left() -> None:
+    board = board_after(*BUSY)
+    board.setup = replace(
+        SETUP, study="a-name-that-goes-on-for-as-long-as-names-may-go-on-for-ever"
+    )
+    heading = drawn(board).splitlines()[0]
+    assert len(heading) == 80
+    assert heading.startswith("a-name-that")
+    assert heading.endswith("…  3/64 settled  2 running  5:01  about 10:02 left")
+
+
+def test_before_trials_have_settled_the_budget_that_is_left_counts_down() -> None:
+    board = Board(setup=replace(SETUP, minutes=10))
+    begun = Progress(settled=0, running=0, budget_trials=64, seconds=60.0, seconds_left=None)
+    board.apply(begun, 300.0)
+    # 10 min, less 60 s of earlier runs, less the 10 s since: 530 s
+    assert "5:01  8:50 of the budget left" in drawn(board)
+
+
+def test_what_is_measured_has_a_clock_of_its_own_and_no_time_left() -> None:
+    text = drawn(board_after(*BUSY[4:], Measuring(what="linear probe", done=48, total=48)))
+    # begun at 4 s, drawn at 310 s
+    assert "linear probe 48/48  5:06" in text
+    assert "left" not in text
 
 
 def test_a_complete_trial_leads_a_pruned_one_with_a_higher_value() -> None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
 
 from search.cli.board import LiveSetup
 from search.cli.lines import Lines, line
+from search.cli.live import follow
 from search.study.records import FailReason, Outcome, State
 from search.tuning.events import (
     EpochDone,
     Event,
     Idle,
+    Measuring,
     Note,
     Preparing,
     Progress,
@@ -114,6 +120,75 @@ def test_progress_of_one_preparation_is_not_repeated_within_five_seconds() -> No
         "11/12",
         "12/12",
     ]
+
+
+def texts_of(out: io.StringIO) -> list[str]:
+    return [text.split(maxsplit=1)[1] for text in out.getvalue().splitlines()]
+
+
+def test_after_a_silence_what_still_goes_on_is_said_with_its_time() -> None:
+    out, clock = io.StringIO(), [0.0]
+    lines = Lines(SETUP, out=out, now=lambda: clock[0], silence=15.0)
+    lines(Measuring(what="linear probe", done=40, total=48))
+    lines(Measuring(what="linear probe", done=48, total=48))
+    clock[0] = 14.0
+    assert lines.beat() == 1.0  # not yet
+    clock[0] = 15.0
+    assert lines.beat() == 15.0
+    clock[0] = 32.0
+    lines.beat()
+    assert texts_of(out)[2:] == [
+        "still measuring: linear probe (15 s)",
+        "still measuring: linear probe (32 s)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param(EVENTS[4], id="waiting"),
+        pytest.param(EVENTS[5], id="a_trial_runs"),
+        pytest.param(
+            Progress(settled=0, running=0, budget_trials=4, seconds=0.0, seconds_left=None),
+            id="the_driver_begins",
+        ),
+    ],
+)
+def test_while_the_driver_tells_what_goes_on_nothing_is_repeated(event: Event) -> None:
+    out = io.StringIO()
+    lines = Lines(SETUP, out=out, now=ticking(7.0))
+    lines(Preparing(what="starting Ray"))
+    lines(event)
+    for _ in range(9):
+        lines.beat()
+    assert "still" not in out.getvalue()
+
+
+@pytest.mark.parametrize("json", [pytest.param(False, id="plain"), pytest.param(True, id="json")])
+def test_a_run_without_a_terminal_is_never_silent_for_long(
+    json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ""
+    with follow(SETUP, json=json, silence=0.02) as listen:
+        listen(Preparing(what="checking images", done=3, total=600))
+        deadline = time.monotonic() + 10
+        while said.count("still preparing: checking images 3/600 (0 s)") < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+            printed = capsys.readouterr()
+            said += printed.err if json else printed.out
+            assert (printed.out if json else printed.err) == ""
+    capsys.readouterr()
+    time.sleep(0.1)
+    assert capsys.readouterr().out == ""  # and its end is the end
+
+
+def test_what_the_budget_leaves_is_said_until_an_estimate_is_there() -> None:
+    setup = replace(SETUP, minutes=5)
+    assert line(EVENTS[-1], setup) == (
+        "1 settled, 2 running, 31 s used, 4 min 29 s of the budget left"
+    )
+    assert line(EVENTS[-2], setup).endswith("used, about 15 min 05 s left")
 
 
 def test_a_reader_that_went_away_does_not_end_the_run() -> None:
