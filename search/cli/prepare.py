@@ -1,129 +1,25 @@
-"""Images and weights made ready in a process of its own, while Ray comes up.
+"""Images and weights made ready, in a process of its own while Ray comes up.
 
 Run as ``python -m search.cli.prepare``: one request on stdin, then one JSON
 object a line on stdout: progress, notes, and at the end what is ready or what
-is wrong. torch stays out of the driver this way.
+is wrong. The other side is ``preparation.py``.
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.backbones.info import Preprocessing
-from search.problems import Exit, Place, Problem, SearchError
-from search.space.domains import Space
-from search.space.settings import Value
+from search.cli.choices import backbones_of, image_sizes_of
+from search.cli.preparation import Ready, Request
+from search.problems import Exit, Problem, SearchError
 from search.space.spec import StudySpec
 from search.tuning.events import Listener, Note, Preparing
 from search.tuning.job import PreparedBackbone
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
-    """What the first trial needs, on this machine's disk."""
-
-    table: Path
-    """The checked and split image table, in the cache folder."""
-    fingerprint: str
-    counts: dict[str, int]
-    """Images in each part."""
-    classes: tuple[str, ...]
-    backbones: tuple[PreparedBackbone, ...]
-    left_out: tuple[str, ...]
-    """Backbones of the space whose weights are not here (``unavailable: skip``)."""
-    licence: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What to prepare."""
-
-    document: dict[str, Any]
-    """The resolved space (``search.space.document``)."""
-    base: str
-    """Folder that relative data paths start at."""
-    cache: str
-    fixed: tuple[str, ...] = ()
-    """Backbones that an existing study is fixed to; empty for a new one."""
-
-
-class Preparation:
-    """The child process, from the parent's side. Start, then :meth:`wait`."""
-
-    def __init__(self, request: Request) -> None:
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "search.cli.prepare"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
-        assert self._child.stdin is not None
-        self._child.stdin.write(json.dumps(asdict(request)))
-        self._child.stdin.close()
-
-    def wait(self, listener: Listener) -> Ready:
-        """Pass progress on until everything is ready.
-
-        Raises:
-            SearchError: As the child raised it.
-            RuntimeError: If the child died; its traceback is on stderr.
-        """
-        assert self._child.stdout is not None
-        outcome: Ready | SearchError | None = None
-        for line in self._child.stdout:
-            message = json.loads(line)
-            kind = message.pop("kind")
-            if kind == "preparing":
-                listener(Preparing(**message))
-            elif kind == "note":
-                listener(Note(**message))
-            elif kind == "ready":
-                outcome = _ready(message)
-            else:
-                outcome = SearchError(
-                    [_problem(problem) for problem in message["problems"]],
-                    Exit(message["status"]),
-                )
-        status = self._child.wait()
-        if isinstance(outcome, SearchError):
-            raise outcome
-        if outcome is None:
-            raise RuntimeError(f"the preparation ended with status {status} and no result")
-        return outcome
-
-    def end(self) -> None:
-        """Stop the child if it still runs."""
-        if self._child.poll() is None:
-            self._child.terminate()
-            self._child.wait()
-
-
-def backbones_of(space: Space) -> tuple[str, ...]:
-    """Names of all backbones that a space can choose, in its order."""
-    return tuple(str(value) for value in _values(space, "backbone"))
-
-
-def image_sizes_of(space: Space) -> tuple[int, ...]:
-    """All image sizes that a space can choose; 0 is the backbone's own."""
-    return tuple(int(value) for value in _values(space, "image_size"))
-
-
-def _values(space: Space, name: str) -> list[Value]:
-    """What a param of lists or whole numbers can be; its default where unnamed."""
-    from search.space.points import values
-    from search.training.config import SETTINGS
-
-    if name not in space:
-        return [SETTINGS[name].default]
-    found = [value for branch in space[name].branches for value in values(branch.domain) or ()]
-    return list(dict.fromkeys(found))
 
 
 def prepare(request: Request, listener: Listener) -> Ready:
@@ -242,37 +138,6 @@ def _decode(
                 Preparing(what=what, done=done, total=total)
             ),
         )
-
-
-def _ready(message: dict[str, Any]) -> Ready:
-    backbones = tuple(
-        PreparedBackbone(
-            name=row["name"],
-            weights=row["weights"],
-            sha256=row["sha256"],
-            preprocessing=Preprocessing(
-                mean=tuple(row["preprocessing"]["mean"]),
-                std=tuple(row["preprocessing"]["std"]),
-                interpolation=row["preprocessing"]["interpolation"],
-                crop_ratio=row["preprocessing"]["crop_ratio"],
-            ),
-        )
-        for row in message["backbones"]
-    )
-    return Ready(
-        table=Path(message["table"]),
-        fingerprint=message["fingerprint"],
-        counts=message["counts"],
-        classes=tuple(message["classes"]),
-        backbones=backbones,
-        left_out=tuple(message["left_out"]),
-        licence=message["licence"],
-    )
-
-
-def _problem(row: dict[str, Any]) -> Problem:
-    place = row.pop("place")
-    return Problem(**row, place=Place(**place) if place else None)
 
 
 def _speak(kind: str, content: dict[str, Any]) -> None:

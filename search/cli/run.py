@@ -19,14 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from search.cli.choices import backbones_of
 from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
 from search.cli.machine import this_machine
 from search.cli.options import RunOptions
 from search.cli.paths import absolute_storage, cache_folder, study_folder
-from search.cli.plan import gather
+from search.cli.plan_facts import gather
 from search.cli.plan_view import brief_lines
-from search.cli.prepare import Preparation, Ready, Request, backbones_of
+from search.cli.preparation import Preparation, Ready, Request
 from search.cli.run_exit import exit_status, finished
 from search.cli.space_file import load_space
 from search.cli.study_facts import TABLE, versions

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from search.cli.final_view import Baseline, Best, FinalDocument, show_final, to_json
 from search.cli.paths import DEFAULT_STORAGE, absolute_storage
-from search.cli.prepare import Ready
+from search.cli.preparation import Ready
 from search.problems import SearchError
 from search.space.spec import StudySpec
 from search.study.records import StudyView, TrialView
