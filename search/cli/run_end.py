@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from search.export.results import FinalResults
     from search.study.record import Recorder
 
+TEST = "test"
+"""Where in a study's folder it is kept what was said of the test set."""
 RESULTS = "results"
 """Attribute of the study: what the test set said, of which winner."""
 OPENED = "test_opened"
@@ -85,6 +87,7 @@ def conclude(
         destination=folder / "export",
         seed=spec.seed,
         opened=dict(opened),
+        kept=tuple(home / TEST for home in homes),
     )
     try:
         results = finish(

@@ -2,8 +2,9 @@
 
 The test set is opened here and nowhere else: once for the winner and once for
 the default settings, each through the exported model's own predict, and once
-for the linear probe. Every opening is told before it happens, so that the study
-can count it whatever follows. Nothing is chosen by what is seen.
+for the linear probe. What they said is kept with the study: after a later run,
+only what is new is asked. Every opening is told before it happens, so that the
+study can count it whatever follows. Nothing is chosen by what is seen.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +23,15 @@ from numpy.typing import NDArray
 from search.backbones.availability import Located, locate
 from search.data.store import decoded_side, ensure_decoded
 from search.export.evaluate import evaluate
-from search.export.model_folder import ModelContents, check_destination, scratch, write_folder
-from search.export.predict import Predictor
+from search.export.kept import Seen, asked, forget_others
+from search.export.model_folder import (
+    ModelContents,
+    check_destination,
+    file_sha256,
+    scratch,
+    write_folder,
+)
+from search.export.predict import Predictor, device_of
 from search.export.probe import ProbeJob, linear_probe
 from search.export.report import RESAMPLES, TestResult, compare, measure
 from search.export.results import Baseline, BaselineName, FinalResults
@@ -33,6 +41,8 @@ from search.problems import SearchError
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with (what is being done, how many are done, how many there are)."""
 Probabilities: TypeAlias = NDArray[np.float32]
+PROBE = "linear-probe"
+"""Name of what is kept of the linear probe."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +62,9 @@ class FinishJob:
     """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
     opened: Mapping[str, int] = field(default_factory=dict)
     """How often the test set was opened before, by what for."""
+    kept: tuple[Path, ...] = ()
+    """Folders in which earlier ends of this study kept what was said of the test
+    set; the first is written to. None keeps nothing."""
 
 
 def finish(
@@ -86,19 +99,20 @@ def finish(
         opened[what] += 1
 
     model = contents(origin, job.winner)
-    with _exported(model, target, job.device) as predictor:
-        count("winner")
-        found_NK, labels_N = evaluate(
-            predictor, table, "test", progress=_named(progress, "test, best trial")
-        )
+    seen = _trial(job, job.winner, model, "winner", _named(progress, "test, best trial"), count)
+    labels_N = np.array([row.label for row in table.part("test")], dtype=np.int64)
     winner = _Measured(
-        probabilities_NK=found_NK, labels_N=labels_N, test=_measure(job, found_NK, labels_N)
+        probabilities_NK=seen.probabilities_NK,
+        labels_N=labels_N,
+        test=_measure(job, seen.probabilities_NK, labels_N),
     )
-    folder = write_folder(target, model.measured(winner.test, on=predictor.device))
+    folder = write_folder(target, model.measured(winner.test, on=seen.about["device"]))
     baselines = (
-        _default(job, winner, progress, count, target),
-        _linear_probe(job, predictor, winner, progress, count),
+        _default(job, winner, progress, count),
+        _linear_probe(job, model, winner, progress, count),
     )
+    compared = (job.winner, job.default or job.winner)
+    forget_others(job.kept, [PROBE, *map(_name, compared)])
     return FinalResults(
         study=origin.study,
         objective=origin.objective,
@@ -124,6 +138,41 @@ class _Measured:
     test: TestResult
 
 
+def _name(candidate: Candidate) -> str:
+    """Of what is kept of a trial."""
+    return f"trial-{candidate.number:05d}"
+
+
+def _asked(job: FinishJob, name: str, identity: Mapping[str, Any], ask: Callable[[], Seen]) -> Seen:
+    table = job.origin.table
+    whose = {"fingerprint": table.fingerprint, **identity}
+    shape = (len(table.part("test")), len(table.classes))
+    return asked(job.kept, name, whose, ask, shape=shape)
+
+
+def _trial(
+    job: FinishJob,
+    candidate: Candidate,
+    model: ModelContents,
+    what: str,
+    progress: Callable[[int, int], None],
+    count: Callable[[str], None],
+) -> Seen:
+    """A trial through its own export; ``about`` has the device."""
+
+    def ask() -> Seen:
+        with _exported(model, check_destination(job.destination), job.device) as predictor:
+            count(what)
+            found_NK, _ = evaluate(predictor, job.origin.table, "test", progress=progress)
+            return Seen(probabilities_NK=found_NK, about={"device": predictor.device})
+
+    identity = {
+        "weights": file_sha256(candidate.checkpoints / "best.safetensors"),
+        "preprocessing": asdict(model.info.preprocessing),
+    }
+    return _asked(job, _name(candidate), identity, ask)
+
+
 @contextmanager
 def _exported(model: ModelContents, target: Path, device: str) -> Iterator[Predictor]:
     """A model through its own export, in a folder that is gone afterwards."""
@@ -136,7 +185,6 @@ def _default(
     winner: _Measured,
     progress: Progress,
     count: Callable[[str], None],
-    target: Path,
 ) -> Baseline:
     """The trial at default settings, through its own export."""
     default, origin = job.default, job.origin
@@ -152,58 +200,72 @@ def _default(
         model = contents(origin, default)
     except SearchError as error:
         return _missing("default", f"{who}: {error.problems[0].fact}")
-    with _exported(model, target, job.device) as predictor:
-        count("default")
-        found_NK, _ = evaluate(
-            predictor, origin.table, "test", progress=_named(progress, "test, default settings")
-        )
+    seen = _trial(job, default, model, "default", _named(progress, "test, default settings"), count)
     info = model.info
     what = f"trial {default.number}, {info.architecture.backbone}, epoch {info.epoch}"
-    return _compared(job, "default", what, winner, found_NK)
+    return _compared(job, "default", what, winner, seen.probabilities_NK)
 
 
 def _linear_probe(
     job: FinishJob,
-    predictor: Predictor,
+    model: ModelContents,
     winner: _Measured,
     progress: Progress,
     count: Callable[[str], None],
 ) -> Baseline:
     """Logistic regression on frozen features of the winner's backbone."""
-    from search.backbones.weights import load_state
     from search.training.checkpoint import load_trained
 
-    origin, info = job.origin, predictor.info
+    origin, info = job.origin, model.info
     backbone, size = info.architecture.backbone, info.architecture.image_size
-    located = locate(backbone, origin.weights, origin.cache)
-    assert isinstance(located, Located)  # the winner was assembled from it
-    decoded = ensure_decoded(
-        origin.table,
-        side=decoded_side(size),
-        interpolation=info.preprocessing.interpolation,
-        cache=origin.cache,
-        progress=progress,
-    )
-    count("linear_probe")
-    probe = linear_probe(
-        ProbeJob(
-            backbone=backbone,
-            image_size=size,
-            state=load_state(located),
-            preprocessing=info.preprocessing,
-            table=origin.table,
-            images=decoded.images,
-            objective=origin.objective,
-            seed=load_trained(job.winner.checkpoints).config.seed,
-            device=predictor.device,
-        ),
-        progress=lambda done, total: progress("linear probe", done, total),
-    )
+    # A random body is the winner's own; what is drawn of many images is not.
+    random = not info.start_sha256
+    seed = load_trained(job.winner.checkpoints).config.seed if random else job.seed
+
+    def ask() -> Seen:
+        from search.backbones.weights import load_state
+
+        located = locate(backbone, origin.weights, origin.cache)
+        assert isinstance(located, Located)  # the winner was assembled from it
+        decoded = ensure_decoded(
+            origin.table,
+            side=decoded_side(size),
+            interpolation=info.preprocessing.interpolation,
+            cache=origin.cache,
+            progress=progress,
+        )
+        count("linear_probe")
+        probe = linear_probe(
+            ProbeJob(
+                backbone=backbone,
+                image_size=size,
+                state=load_state(located),
+                preprocessing=info.preprocessing,
+                table=origin.table,
+                images=decoded.images,
+                objective=origin.objective,
+                seed=seed,
+                device=device_of(job.device),
+            ),
+            progress=lambda done, total: progress("linear probe", done, total),
+        )
+        about = {"strength": probe.strength, "train_images": probe.train_images}
+        return Seen(probabilities_NK=probe.probabilities_NK, about=about)
+
+    identity = {
+        "backbone": backbone,
+        "image_size": size,
+        "weights": info.start_sha256,
+        "preprocessing": asdict(info.preprocessing),
+        "objective": origin.objective,
+        "seed": seed,
+    }
+    seen = _asked(job, PROBE, identity, ask)
     what = (
-        f"logistic regression on frozen {backbone} at {size} px, C = {probe.strength:g}, "
-        f"{probe.train_images} images"
+        f"logistic regression on frozen {backbone} at {size} px, "
+        f"C = {seen.about['strength']:g}, {seen.about['train_images']} images"
     )
-    return _compared(job, "linear_probe", what, winner, probe.probabilities_NK)
+    return _compared(job, "linear_probe", what, winner, seen.probabilities_NK)
 
 
 def _compared(

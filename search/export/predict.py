@@ -76,9 +76,7 @@ class Predictor:
         _check_architecture(folder / INFO_FILE, info)
         import torch
 
-        chosen = device
-        if device == "auto":
-            chosen = "cuda" if torch.cuda.is_available() else "cpu"
+        chosen = device_of(device)
         staged = _load(folder / WEIGHTS_FILE, info, sha256)
         staged.to(torch.device(chosen), memory_format=torch.channels_last)
         return cls(folder, info, staged, chosen)
@@ -140,6 +138,15 @@ class Predictor:
                 device=self.device,
             )
         return result, errors
+
+
+def device_of(wanted: str) -> str:
+    """``cpu`` or ``cuda``; for ``auto`` a GPU where there is one."""
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return wanted
 
 
 def expand(paths: Sequence[Path]) -> list[Path]:

@@ -191,3 +191,73 @@ def test_finishing_again_replaces_the_export_and_gives_the_same_figures(
         each.comparison for each in results.baselines
     ]
     assert read_info(Path(again.folder) / INFO_FILE)[0].trial == 4
+
+
+@pytest.fixture
+def keeping(job: FinishJob, tmp_path: Path) -> FinishJob:
+    """A study that keeps what was said of the test set."""
+    return replace(job, destination=tmp_path / "export", kept=(tmp_path / "test",))
+
+
+def _figures(results: FinalResults) -> list[object]:
+    return [(each.test, each.comparison, each.what) for each in results.baselines]
+
+
+def test_what_was_said_of_the_test_set_is_not_asked_again(keeping: FinishJob) -> None:
+    first = finish(keeping)
+    told: list[str] = []
+    again = finish(replace(keeping, opened=first.opened), opening=told.append)
+    assert told == []
+    assert again.times_opened == 3
+    assert again.test == first.test
+    assert _figures(again) == _figures(first)
+    assert read_info(Path(again.folder) / INFO_FILE)[0].measured_on == "cpu"
+    elsewhere = keeping.destination.parent / "elsewhere"
+    finish(replace(keeping, kept=(elsewhere, *keeping.kept)), opening=told.append)
+    assert told == []
+
+
+def test_for_a_new_winner_the_default_is_not_asked_again(
+    keeping: FinishJob, default: Candidate
+) -> None:
+    assert keeping.default is not None
+    before = finish(replace(keeping, winner=keeping.default))
+    assert before.opened == {"winner": 1, "linear_probe": 1}
+    told: list[str] = []
+    after = finish(replace(keeping, opened=before.opened), opening=told.append)
+    # a random body is the winner's own, so its probe is another one
+    assert told == ["winner", "linear_probe"]
+    assert after.opened == {"winner": 2, "linear_probe": 2}
+    assert after.baseline("default").test == before.test
+    assert after.test == finish(replace(keeping, kept=())).test
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone", "other_images"])
+def test_what_was_kept_is_asked_again_when_it_cannot_be_trusted(
+    keeping: FinishJob, damage: str
+) -> None:
+    first = finish(keeping)
+    for file in keeping.kept[0].glob("*.npy"):
+        if damage == "flipped":
+            content = file.read_bytes()
+            file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        elif damage == "gone":
+            file.unlink()
+    if damage == "other_images":
+        other = replace(keeping.origin.table, fingerprint="e" * 64)
+        keeping = replace(keeping, origin=replace(keeping.origin, table=other))
+    again = finish(replace(keeping, opened=first.opened))
+    assert again.opened == {"winner": 2, "default": 2, "linear_probe": 2}
+    assert again.test == first.test
+    assert _figures(again) == _figures(first)
+
+
+def test_only_what_is_compared_is_kept(keeping: FinishJob, tmp_path: Path) -> None:
+    finish(keeping)
+    finish(replace(keeping, default=None))
+    assert sorted(os.listdir(tmp_path / "test")) == [
+        "linear-probe.json",
+        "linear-probe.npy",
+        "trial-00004.json",
+        "trial-00004.npy",
+    ]
