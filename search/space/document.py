@@ -27,6 +27,7 @@ from search.space.secrets import redact
 from search.space.settings import Value
 from search.space.spec import (
     Budget,
+    CacheSpec,
     CheckpointsSpec,
     DataSpec,
     Epochs,
@@ -78,6 +79,7 @@ def to_document(spec: StudySpec) -> Document:
         "resources": asdict(spec.resources),
         "storage": redact(spec.storage),
         "checkpoints": asdict(spec.checkpoints),
+        "cache": asdict(spec.cache),
     }
 
 
@@ -117,6 +119,7 @@ def from_document(document: Mapping[str, Any]) -> StudySpec:
             resources=Resources(**document["resources"]),
             storage=document["storage"],
             checkpoints=CheckpointsSpec(**document["checkpoints"]),
+            cache=CacheSpec(**document["cache"]),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"a damaged study document: {error!r}") from error
@@ -129,6 +132,7 @@ def identity(document: Mapping[str, Any]) -> Document:
     for section, free in (
         ("data", ("path", "manifest", "max_bad")),
         ("weights", ("unavailable", "files")),
+        ("cache", ("dir", "max_gb")),
     ):
         if isinstance(kept.get(section), dict):
             kept[section] = {

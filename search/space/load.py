@@ -22,6 +22,7 @@ from search.space.report import Report
 from search.space.scalars import is_null, unknown_key
 from search.space.sections import (
     read_budget,
+    read_cache,
     read_checkpoints,
     read_data,
     read_epochs,
@@ -34,6 +35,7 @@ from search.space.settings import Setting, SizeRule
 from search.space.space_section import read_space
 from search.space.spec import (
     Budget,
+    CacheSpec,
     CheckpointsSpec,
     Epochs,
     Resources,
@@ -59,6 +61,7 @@ SECTIONS = (
     "resources",
     "storage",
     "checkpoints",
+    "cache",
 )
 """The keys at the top of a space file, in the order of the documentation."""
 SAMPLES = ("solar-cells",)
@@ -147,6 +150,7 @@ class _Sections:
         budget = self._of("budget")
         resources = self._of("resources")
         checkpoints = self._of("checkpoints")
+        cache = self._of("cache")
         data = self._of("data")
         spec = StudySpec(
             name=name,
@@ -164,6 +168,7 @@ class _Sections:
             resources=read_resources(resources, report) if resources else Resources(),
             storage=read_storage(self._of("storage"), file, env, report),
             checkpoints=read_checkpoints(checkpoints, report) if checkpoints else CheckpointsSpec(),
+            cache=read_cache(cache, report) if cache else CacheSpec(),
         )
         if space.sound:
             self._check_search(spec, space)

@@ -13,7 +13,7 @@ from typing import Any
 from search.space.ranges import MAX_STEPS
 from search.space.sections import SAMPLERS, SCHEDULERS
 from search.space.settings import Setting, Value
-from search.space.spec import METRICS, StudySpec
+from search.space.spec import ACTIVATION_TYPES, METRICS, StudySpec
 from search.space.study_section import NAME
 from search.space.weights_section import SOURCES, UNAVAILABLE
 
@@ -111,6 +111,22 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             "Where trained weights are kept, and of how many best trials.",
             dir={**_NAME, "default": "studies"},
             keep=_NATURAL,
+        ),
+        "cache": _section(
+            "What is computed once: decoded images, and what frozen blocks put out.",
+            dir={
+                "type": ["string", "number", "null"],
+                "description": "A folder; SEARCH_CACHE or the platform's when null.",
+            },
+            max_gb=_nullable(
+                {"type": "number", "minimum": 0},
+                "10**9 bytes; half of the free disk when null; 0 stores no activations.",
+            ),
+            activations={
+                "enum": list(ACTIVATION_TYPES),
+                "default": "float16",
+                "description": "Precision of what frozen blocks put out, stored or not.",
+            },
         ),
     }
     return {

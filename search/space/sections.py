@@ -19,8 +19,11 @@ from search.space.scalars import (
     whole,
 )
 from search.space.spec import (
+    ACTIVATION_TYPES,
     METRICS,
+    ActivationType,
     Budget,
+    CacheSpec,
     CheckpointsSpec,
     DataSpec,
     Epochs,
@@ -236,6 +239,26 @@ def read_checkpoints(node: Node, report: Report) -> CheckpointsSpec:
         return CheckpointsSpec()
     return CheckpointsSpec(
         dir=fields.read("dir", text, "studies"), keep=fields.read("keep", at_least_one, 3)
+    )
+
+
+def read_cache(node: Node, report: Report) -> CacheSpec:
+    """Where decoded images and activations are kept, how much, and how exact."""
+    known = ("dir", "max_gb", "activations")
+    fields = fields_of(node, "cache", report, known, "{max_gb: 50}")
+    if fields is None:
+        return CacheSpec()
+
+    def size(node: Node, what: str, report: Report) -> float | None:
+        return number(node, what, report, Bounds(low=0))
+
+    def exact(node: Node, what: str, report: Report) -> ActivationType | None:
+        return one_of(node, what, report, ACTIVATION_TYPES)
+
+    return CacheSpec(
+        dir=fields.read_or_none("dir", text),
+        max_gb=fields.read_or_none("max_gb", size),
+        activations=fields.read("activations", exact, "float16"),
     )
 
 

@@ -127,6 +127,24 @@ class CheckpointsSpec:
     """Trained weights are kept for this many best trials, >= 1."""
 
 
+ActivationType: TypeAlias = Literal["float16", "float32"]
+ACTIVATION_TYPES: tuple[ActivationType, ...] = ("float16", "float32")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheSpec:
+    """What is computed once and read by every later trial. Only ``activations``
+    changes results, stored or not."""
+
+    dir: str | None = None
+    """None: SEARCH_CACHE, else the platform's cache folder."""
+    max_gb: float | None = None
+    """Decoded images and activations together, units of 10**9 bytes, >= 0.
+    None: half of what the disk has free. 0 stores no activations."""
+    activations: ActivationType = "float16"
+    """What frozen blocks put out is rounded to this at every block's end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudySpec:
     """Everything that a space file says, checked and with defaults filled in."""
@@ -149,6 +167,7 @@ class StudySpec:
     resources: Resources = field(default_factory=Resources)
     storage: str = "sqlite:///studies/studies.db"
     checkpoints: CheckpointsSpec = field(default_factory=CheckpointsSpec)
+    cache: CacheSpec = field(default_factory=CacheSpec)
 
     @property
     def direction(self) -> Literal["maximize", "minimize"]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from search.space.settings import Setting, Value
+from search.space.spec import ActivationType
 
 POLICIES = ("none", "light", "medium", "heavy")
 """Augmentation policies, weakest first."""
@@ -152,6 +153,8 @@ class TrialConfig:
     """Initial head, shuffling and dropout: (seed, epoch) determines them."""
     augmentation_seed: int
     """One for the whole study, so that views are shared between trials."""
+    activations: ActivationType = "float16"
+    """What frozen blocks' output is rounded to; one for the whole study."""
 
 
 def trial_config(
@@ -161,6 +164,7 @@ def trial_config(
     epochs: int,
     seed: int,
     augmentation_seed: int,
+    activations: ActivationType = "float16",
 ) -> TrialConfig:
     """The config of a sampled point; settings that are not named get defaults.
 
@@ -198,6 +202,7 @@ def trial_config(
         epochs=epochs,
         seed=seed,
         augmentation_seed=augmentation_seed,
+        activations=activations,
     )
 
 

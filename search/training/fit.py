@@ -29,7 +29,7 @@ from search.training.memory import peak_memory_mb, restart_peak
 from search.training.metrics import metrics
 from search.training.optimiser import set_lr
 from search.training.predict import probabilities, suffix_logits
-from search.training.prefix import ComputedPrefix, PrefixFactory, chunk_size, precision, stream
+from search.training.prefix import ComputedPrefix, PrefixFactory, precision, stream
 from search.training.report import EpochReport
 from search.training.run import Run, start
 from search.training.schedule import batches, epoch_order, lr_factor
@@ -151,16 +151,17 @@ def _train(run: Run, epoch: int) -> float:
     staged.set_mode(config.unfreeze_depth, training=True)
     images = len(run.data.train)
     total = torch.zeros((), dtype=torch.float64, device=run.device)
+    number = (epoch - 1) % config.views
     features = stream(
         run.prefix,
         epoch_order(config.seed, epoch, images),
         batches(images, config.batch_size),
-        (epoch - 1) % config.views,
-        chunk_size(run.device),
+        number,
+        run.prefix.ahead(number),
     )
     look = 1 if run.device.type == "cpu" else _CHECK_EVERY
-    for number, (chosen, inputs) in enumerate(features):
-        step = (epoch - 1) * run.steps + number
+    for done, (chosen, inputs) in enumerate(features):
+        step = (epoch - 1) * run.steps + done
         set_lr(
             run.adamw,
             lr_factor(step, steps=config.epochs * run.steps, warmup=config.warmup),
@@ -172,8 +173,8 @@ def _train(run: Run, epoch: int) -> float:
             logits_BK.float(), labels, label_smoothing=config.label_smoothing
         )
         total += loss.detach()
-        if (number + 1) % look == 0 or number + 1 == run.steps:
-            _check(float(total), epoch, number)
+        if (done + 1) % look == 0 or done + 1 == run.steps:
+            _check(float(total), epoch, done)
         run.adamw.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         run.adamw.step()

@@ -1,9 +1,11 @@
-"""What the frozen blocks put out, for rows and views: the seam of a store.
+"""What the frozen blocks put out, for rows and views: computed, or read from a store.
 
 :class:`Prefix` is what ``fit`` reads. :class:`ComputedPrefix` computes, and keeps
-in memory what a later epoch will read again, within a budget. Keeping changes no
-result: blocks run in chunks of one size, padded, whatever is asked for, so an
-image's features depend on nothing but the image, the view and the weights.
+in memory what a later epoch will read again, within a budget; ``stored.py`` has
+the one that reads a store. Neither changes a result: blocks run in chunks of one
+size, padded, whatever is asked for, and round what they put out at every block's
+end, whether it is stored or not. So an image's features depend on nothing but the
+image, the view, the weights and ``Boundary.activations``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ from torch import Tensor
 
 from search.backbones.stages import BLOCKS, Staged
 from search.data.images import Part
+from search.space.spec import ActivationType
 from search.training.inputs import EVALUATION, Geometry, TrialData, view
+
+HALF_MAX = 65504.0
+"""The largest float16."""
 
 KEPT_BYTES = 128 * 2**20
 """How much a trial keeps of what its frozen blocks put out, by default."""
@@ -48,6 +54,9 @@ class Prefix(Protocol):
         themselves; behind the last block the pooled features [B, F].
         """
 
+    def ahead(self, number: int) -> int:
+        """How many training images of a view are best asked for at a time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Boundary:
@@ -64,16 +73,46 @@ class Boundary:
     device: torch.device
     epochs: int
     views: int
+    activations: ActivationType = "float16"
+    """What features are rounded to."""
 
 
 PrefixFactory: TypeAlias = Callable[[Boundary], Prefix]
 
 
-def run_frozen(staged: Staged, images_BCHW: Tensor, frozen: int) -> Tensor:
-    """Images through the first ``frozen`` blocks; with all of them, pooled too."""
-    with torch.no_grad(), precision(images_BCHW.device):
-        features = staged.forward_blocks(images_BCHW, 0, frozen)
-        return staged.pool(features).contiguous() if frozen == len(BLOCKS) else features
+def run_frozen(
+    staged: Staged,
+    features: Tensor,
+    frozen: int,
+    *,
+    start: int = 0,
+    activations: ActivationType = "float32",
+) -> Tensor:
+    """What the frozen blocks from ``start`` on put out at the boundary ``frozen``.
+
+    Args:
+        staged: On the features' device.
+        features: What block ``start`` takes: at 0, images [B, C, H, W].
+        frozen: 0..5; behind the last block, pooled too.
+        start: 0..frozen.
+        activations: What is rounded to at the end of every block. ``float16``
+            keeps 11 bits: relative error at most 2**-11, absolute error at most
+            2**-25 near zero, and nothing beyond +-65504.
+    """
+    with torch.no_grad(), precision(features.device):
+        for block in range(start, frozen):
+            features = staged.forward_blocks(features, block, block + 1)
+            if block + 1 == len(BLOCKS):
+                features = staged.pool(features).contiguous()
+            features = rounded(features, activations)
+    return features
+
+
+def rounded(features: Tensor, activations: ActivationType) -> Tensor:
+    """Features as they are after being stored, in the type and layout they had."""
+    if activations == "float32":
+        return features
+    return features.float().clamp(-HALF_MAX, HALF_MAX).half().to(features.dtype)
 
 
 def padded(chosen: NDArray[np.int64], size: int) -> NDArray[np.int64]:
@@ -112,6 +151,10 @@ class ComputedPrefix:
         kept.write(missing, features)
         return kept.read(chosen)
 
+    def ahead(self, number: int) -> int:
+        """One chunk: a multiple of it wastes no padding."""
+        return chunk_size(self._at.device)
+
     def _reserve(self, count: int, features: Tensor) -> _Kept | None:
         """Room for a whole view of a part, or None when the budget is spent."""
         size = count * features[0].numel() * features.element_size()
@@ -127,7 +170,8 @@ class ComputedPrefix:
         for start in range(0, len(chosen), size):
             rows = chosen[start : start + size]
             images = view(at.data.part(part), padded(rows, size), number, at.geometry, at.device)
-            done.append(run_frozen(at.staged, images, at.frozen)[: len(rows)])
+            found = run_frozen(at.staged, images, at.frozen, activations=at.activations)
+            done.append(found[: len(rows)])
         return done[0] if len(done) == 1 else torch.cat(done)
 
 

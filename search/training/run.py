@@ -84,6 +84,7 @@ def start(
         device=target,
         epochs=config.epochs,
         views=config.views,
+        activations=config.activations,
     )
     return Run(
         config=config,

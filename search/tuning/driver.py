@@ -24,12 +24,13 @@ from search.space.spec import StudySpec
 from search.study.records import StudyView
 from search.training.config import TrialConfig, trial_config
 from search.tuning.cluster import Cluster
-from search.tuning.conductor import Conductor, Recorder
+from search.tuning.conductor import Conductor
 from search.tuning.events import Idle, Listener, Note
 from search.tuning.homes import homes_of
 from search.tuning.job import TrialJob
 from search.tuning.resources import Allocation
 from search.tuning.retention import tidy
+from search.tuning.seams import Recorder
 
 REPORTS_MAY_LAND = 5.0
 """Seconds that running trials get after a stop to report once more."""
@@ -66,6 +67,7 @@ def resolver(
             epochs=spec.epochs.max,
             seed=trial_seed(spec.seed, number),
             augmentation_seed=spec.seed,
+            activations=spec.cache.activations,
         )
 
     return resolve

@@ -1,0 +1,199 @@
+"""A segment: what one boundary puts out for some images of one view, as one file.
+
+Raw rows, then a JSON header, a sha256 over both, the header's length and a magic
+word. Written to a temporary file, synced and renamed, and never changed again.
+What is read is compared with its hash, once per process; a file that is damaged
+or not ours is no segment. Loading runs no code: the bytes are numbers.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import struct
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.data.cache import hold
+
+_MAGIC = b"SRCHROW1"
+_TAIL = struct.Struct("<Q8s")
+_TYPES = ("float16", "float32")
+_COMPUTED = ("float32", "bfloat16", "float16")
+_REMEMBERED = 50_000
+_LONGEST_HEADER = 64 * 2**20
+
+_verified: OrderedDict[Path, tuple[int, int, int]] = OrderedDict()
+"""(size, mtime_ns, inode) of files whose hash this process has compared."""
+
+
+class BadSegment(Exception):
+    """A file that cannot be trusted; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowForm:
+    """How a row is kept."""
+
+    shape: tuple[int, ...]
+    """Of one row, as it lies in the file."""
+    dtype: str
+    """Of the file: ``float16`` or ``float32``."""
+    computed: str
+    """Of the features: ``float32`` or ``bfloat16``."""
+    channels_last: bool
+    """Rows are [H, W, C] of what the model knows as [C, H, W]."""
+
+    @property
+    def bytes(self) -> int:
+        """Of one row."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """An open segment. Not to be pickled; it is not evicted while it lives."""
+
+    keys: NDArray[np.uint64]
+    """[N] words of the images' hashes."""
+    rows: NDArray[Any]
+    """[N, *form.shape], mapped."""
+    form: RowForm
+    held: BinaryIO
+
+
+class SegmentWriter:
+    """Writes a segment row by row; :meth:`publish` makes it appear, whole.
+
+    Args:
+        path: Where it will be; its folder exists.
+        keys: [N] of the rows, in the order in which they will be appended.
+        form: Of the rows.
+
+    Raises:
+        OSError: Here, in ``append`` and in ``publish``, if the disk does not take it.
+    """
+
+    def __init__(self, path: Path, keys: NDArray[np.uint64], form: RowForm) -> None:
+        self._path = path
+        self._header = json.dumps(
+            {
+                "shape": list(form.shape),
+                "dtype": form.dtype,
+                "computed": form.computed,
+                "channels_last": form.channels_last,
+                "keys": [f"{key:016x}" for key in keys.tolist()],
+            }
+        ).encode()
+        self._left = len(keys) * form.bytes
+        self._temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
+        self._file = self._temporary.open("wb")
+        # Who looks for what killed processes left finds this one held.
+        with suppress(OSError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._digest = hashlib.sha256()
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Write rows, in their form."""
+        content = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data
+        self._left -= len(content)
+        self._digest.update(content)
+        self._file.write(content)
+
+    def publish(self) -> None:
+        """Sync and rename.
+
+        Raises:
+            ValueError: If not every row was appended.
+        """
+        if self._left:
+            raise ValueError(f"{self._left} bytes of the segment are missing")
+        self._digest.update(self._header)
+        self._file.write(self._header + self._digest.digest())
+        self._file.write(_TAIL.pack(len(self._header), _MAGIC))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._temporary.replace(self._path)
+        self._file.close()
+        facts = self._path.stat()
+        _remember(self._path, facts)
+
+    def abandon(self) -> None:
+        """Leave nothing behind; harmless after :meth:`publish`."""
+        if not self._file.closed:
+            with suppress(OSError):
+                self._temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._file.close()
+
+
+def open_segment(path: Path) -> Segment:
+    """Map a segment that is there.
+
+    Raises:
+        BadSegment: If it is damaged or something else.
+        OSError: If it cannot be read, or is gone.
+    """
+    file = hold(path)
+    try:
+        facts = os.fstat(file.fileno())
+        return _open(path, file, facts)
+    except BaseException:
+        file.close()
+        raise
+
+
+def _open(path: Path, file: BinaryIO, facts: os.stat_result) -> Segment:
+    size = facts.st_size
+    if size < _TAIL.size + 32:
+        raise BadSegment("it is cut short")
+    file.seek(size - _TAIL.size)
+    length, magic = _TAIL.unpack(file.read(_TAIL.size))
+    start = size - _TAIL.size - 32 - length
+    if magic != _MAGIC or start < 0 or length > _LONGEST_HEADER:
+        raise BadSegment("it does not end as a segment does")
+    file.seek(start)
+    raw, expected = file.read(length), file.read(32)
+    try:
+        header = json.loads(raw)
+        form = RowForm(
+            shape=tuple(int(side) for side in header["shape"]),
+            dtype=str(header["dtype"]),
+            computed=str(header["computed"]),
+            channels_last=bool(header["channels_last"]),
+        )
+        keys = np.array([int(key, 16) for key in header["keys"]], dtype=np.uint64)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise BadSegment("its header cannot be read") from error
+    if form.dtype not in _TYPES or form.computed not in _COMPUTED or min(form.shape, default=1) < 1:
+        raise BadSegment("its header makes no sense")
+    if start != len(keys) * form.bytes or len(keys) == 0:
+        raise BadSegment(f"{start} bytes are not {len(keys)} rows")
+    rows = np.memmap(file, dtype=form.dtype, mode="r", shape=(len(keys), *form.shape))
+    if _verified.get(path) != _state(facts):
+        digest = hashlib.sha256(rows.reshape(-1).view(np.uint8).data)
+        digest.update(raw)
+        if digest.digest() != expected:
+            raise BadSegment("its content does not match its hash")
+        _remember(path, facts)
+    return Segment(keys=keys, rows=rows, form=form, held=file)
+
+
+def _state(facts: os.stat_result) -> tuple[int, int, int]:
+    return facts.st_size, facts.st_mtime_ns, facts.st_ino
+
+
+def _remember(path: Path, facts: os.stat_result) -> None:
+    _verified[path] = _state(facts)
+    _verified.move_to_end(path)
+    while len(_verified) > _REMEMBERED:
+        _verified.popitem(last=False)
