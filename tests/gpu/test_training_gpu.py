@@ -147,6 +147,12 @@ def test_a_full_card_has_a_name_and_the_next_trial_runs() -> None:
     assert next(iter(_reports(_config(depth=1)))).epoch == 1
 
 
+def test_a_trial_leaves_next_to_nothing_on_the_card() -> None:
+    list(_reports(_config(depth=5, epochs=1)))
+    assert reset(threads=torch.get_num_threads()) == ()
+    assert torch.cuda.memory_allocated() < 8 * 2**20  # cuBLAS's workspaces were given back
+
+
 def _hungry() -> Iterator[EpochReport]:
     config = replace(_config(depth=5), backbone="vgg16", batch_size=200)
     return fit(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from search.training import warp
 from search.training.inputs import Examples
 from search.training.memory import peak_memory_mb, restart_peak
 from search.training.reset import leftovers, reset
@@ -40,6 +41,9 @@ def test_a_trial_leaves_nothing_behind(config: object, curve: Callable[..., obje
     reset(threads=1)
     curve(config, stop=1)
     assert leftovers(threads=1) == ()
+    assert warp._moments.cache_info().currsize > 0
+    assert reset(threads=1) == ()
+    assert warp._moments.cache_info().currsize == 0
 
 
 def test_each_trial_has_its_own_peak() -> None:
