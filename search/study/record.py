@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search.problems import Exit, fail
 from search.space.spec import StudySpec
-from search.study.records import Asked, Outcome, State, StudyView, TrialView
+from search.study.records import STOPPED, Asked, Outcome, State, StudyView, TrialView
 from search.study.rows import LAST, ending, final_value, plain, trial_view
 from search.study.samplers import Drawn, Key, Proposer, key
 from search.study.storage import storage_faults
@@ -76,7 +76,12 @@ class Recorder:
             return None
         view = self._refresh(number)
         self._began[number] = time.monotonic()
-        return Asked(number=number, point=view.params, curve=view.curve)
+        return Asked(
+            number=number,
+            point=view.params,
+            curve=view.curve,
+            stopped=str(view.attributes.get(STOPPED, "")),
+        )
 
     @property
     def default_number(self) -> int | None:

@@ -13,6 +13,9 @@ from typing import Any
 
 from search.space.settings import Value
 
+STOPPED = "stopped"
+"""Attribute of a trial's last report: why the scheduler stops it there."""
+
 
 class State(StrEnum):
     """The state of a trial. Settled: complete, pruned, failed."""
@@ -49,6 +52,8 @@ class Asked:
     """Active params, fixed ones included."""
     curve: Mapping[int, float] = field(default_factory=dict)
     """Objective by epoch reported in earlier runs; empty for a new trial."""
+    stopped: str = ""
+    """Why the scheduler stopped it at its last epoch; it was cut before its end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,27 +13,18 @@ rung, the first arrival always passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
+from search.tuning.deaths import death_of, failing
+from search.tuning.endings import Death, Verdict
+
 OnReport: TypeAlias = Callable[["Asha", Trial, dict[str, Any]], bool]
 """Told of every report; answers whether the trial goes on."""
-OnDeath: TypeAlias = Callable[[str, str], None]
+OnDeath: TypeAlias = Callable[[str, Death], None]
 """Told the Ray id of a trial whose worker died, and what Ray says of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What the scheduler said at one report."""
-
-    keeps: bool
-    finished: bool
-    """The trial reached the last epoch."""
-    why: str
-    """Empty between rungs."""
 
 
 class Asha(ASHAScheduler):
@@ -86,7 +77,7 @@ class Asha(ASHAScheduler):
 
     def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
         """Ray's hook: the trial's worker died."""
-        self._on_death(trial.trial_id, str(trial.get_error() or ""))
+        self._on_death(trial.trial_id, death_of(failing(tune_controller)))
 
     def on_trial_remove(self, tune_controller: Any, trial: Trial) -> None:
         """Ray's hook: the trial never started."""

@@ -11,74 +11,27 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from search.problems import SearchError
-from search.space.settings import Value
 from search.space.spec import StudySpec
-from search.study.records import Asked, FailReason, Outcome, State, StudyView
+from search.study.records import Asked, FailReason, Outcome, StudyView
+from search.tuning import endings
+from search.tuning.endings import Death, Verdict
 from search.tuning.events import (
     EpochDone,
     Listener,
     Note,
-    Progress,
-    TrialSettled,
     TrialStarted,
-    TrialWaits,
 )
 from search.tuning.job import Told
-
-FAILURES_IN_A_ROW = 5
-"""A study whose first settled trials all failed is stopped after this many."""
-
+from search.tuning.seams import Judge, Recorder
+from search.tuning.settling import Live, Settling
 
 SAVE_SECONDS = 10.0
 """The study's wall time in the record is at most about this old."""
-
-
-class Recorder(Protocol):
-    """The one writer of the study (``search.study.record``)."""
-
-    @property
-    def default_number(self) -> int | None: ...
-
-    def ask(self) -> Asked | None: ...
-
-    def report(
-        self, number: int, epoch: int, value: float, attributes: Mapping[str, Any]
-    ) -> None: ...
-
-    def settle(self, number: int, outcome: Outcome) -> None: ...
-
-    def interrupt(self, number: int) -> None: ...
-
-    def add_seconds(self, seconds: float) -> None: ...
-
-    def view(self) -> StudyView: ...
-
-
-class Judge(Protocol):
-    """The scheduler, as the conductor sees it (``search.tuning.asha.Asha``)."""
-
-    def judge(self, trial: Any, epoch: int, value: float) -> Any: ...
-
-    def remember(self, key: str, curve: Mapping[int, float]) -> None: ...
-
-    def forget(self, key: str) -> None: ...
-
-
-@dataclass(slots=True)
-class _Live:
-    """A trial that Ray has now."""
-
-    number: int
-    point: Mapping[str, Value]
-    curve: dict[int, float]
-    since: float = field(default_factory=time.monotonic)
-    deaths: int = 0
-    detail: str = ""
 
 
 class Conductor:
@@ -106,24 +59,20 @@ class Conductor:
         self._recorder = recorder
         self._listener = listener
         self._concurrency = concurrency
-        self._on_settled = on_settled
         self._lock = threading.RLock()
-        self._live: dict[str, _Live] = {}
-        self._sign = 1.0 if spec.direction == "maximize" else -1.0
+        self._live: dict[str, Live] = {}
         self._stop = threading.Event()
         self._reports_awaited: set[str] = set()
+        self._homeless: set[int] = set()
+        """Trials that went back to waiting because their node was lost."""
         self.exhausted = False
         """Every point of a finite space was tried."""
         self.fault: SearchError | None = None
         """Why the record could not be written; the run is over then."""
-        self._began = time.monotonic()
-        view = recorder.view()
-        self._earlier_seconds = float(view.attributes.get("seconds", 0.0))
-        self._seconds_recorded = 0.0
-        self._settled = {trial.number for trial in view.trials if trial.state.settled}
-        self._failed = sum(trial.state is State.FAILED for trial in view.trials)
-        self._settled_here: list[float] = []
-        self.too_many_failures = False
+        self._settling = Settling(
+            spec=spec, recorder=recorder, listener=listener, on_settled=on_settled
+        )
+        self._tally = self._settling.tally
         self.last_progress = time.monotonic()
 
     def __getstate__(self) -> dict[str, object]:
@@ -151,19 +100,16 @@ class Conductor:
     def _next(self, ray_id: str, judge: Judge) -> Asked | None:
         if self.over or len(self._live) >= self._concurrency:
             return None
-        budget = self._spec.budget.trials
-        if budget is not None and len(self._settled) + len(self._live) >= budget:
+        if not self._tally.has_room(len(self._live)):
             return None
         asked = self._recorder.ask()
         if asked is None:
             self.exhausted = True
             return None
-        self._live[ray_id] = _Live(number=asked.number, point=asked.point, curve=dict(asked.curve))
-        last = max(asked.curve, default=0)
-        if last >= self._spec.epochs.max:  # cut between its last report and its end
-            self._settle(
-                ray_id, Outcome(state=State.COMPLETE, why=f"reached epoch {last}, the last")
-            )
+        self._live[ray_id] = Live(number=asked.number, point=asked.point, curve=dict(asked.curve))
+        outcome = endings.at_ask(asked, last_epoch=self._spec.epochs.max)
+        if outcome is not None:
+            self._settle(ray_id, outcome)
             return self._next(ray_id, judge)
         if asked.curve:
             judge.forget(_memory(asked.number))
@@ -173,7 +119,7 @@ class Conductor:
             TrialStarted(
                 number=asked.number,
                 point=asked.point,
-                from_epoch=max(asked.curve, default=0),
+                from_epoch=self._live[ray_id].epochs,
             )
         )
         return asked
@@ -181,25 +127,17 @@ class Conductor:
     @property
     def over(self) -> bool:
         """Whether no trial will be started any more in this run."""
-        budget = self._spec.budget.trials
-        return (
-            self._stop.is_set()
-            or self.exhausted
-            or self.too_many_failures
-            or self.out_of_time
-            or (budget is not None and len(self._settled) >= budget)
-        )
+        return self._stop.is_set() or self.exhausted or self._tally.spent
 
     @property
     def out_of_time(self) -> bool:
         """Whether the study's wall time is used up."""
-        minutes = self._spec.budget.minutes
-        return minutes is not None and self.seconds >= minutes * 60
+        return self._tally.out_of_time
 
     @property
-    def seconds(self) -> float:
-        """Wall time of the study, this run included."""
-        return self._earlier_seconds + time.monotonic() - self._began
+    def too_many_failures(self) -> bool:
+        """Whether the first trials of the study all failed."""
+        return self._tally.too_many_failures
 
     @property
     def live(self) -> int:
@@ -234,7 +172,7 @@ class Conductor:
             return False
         self.last_progress = time.monotonic()
         self._reports_awaited.discard(ray_id)
-        if time.monotonic() - self._began - self._seconds_recorded > SAVE_SECONDS:
+        if self._tally.seconds_unsaved > SAVE_SECONDS:
             self.save_seconds()
         told: Told = result["told"]
         if told.failure is not None:
@@ -242,20 +180,14 @@ class Conductor:
             return False
         epoch, value = int(result["epoch"]), float(result["value"])
         if not math.isfinite(value):
-            self._settle(
-                ray_id,
-                Outcome(
-                    state=State.FAILED,
-                    reason=FailReason.DIVERGED,
-                    why=f"{self._spec.objective} is {value} at epoch {epoch}",
-                ),
-            )
+            self._settle(ray_id, endings.of_value(self._spec.objective, value, epoch))
             return False
         if epoch in live.curve:  # read again from the checkpoint by a new worker
             return True
-        self._recorder.report(live.number, epoch, value, told.attributes)
-        live.curve[epoch] = value
         verdict = self._spared(live.number, judge.judge(trial, epoch, value))
+        kept = endings.kept_with(verdict, told.attributes)
+        self._recorder.report(live.number, epoch, value, kept)
+        live.curve[epoch] = value
         self._listener(
             EpochDone(
                 number=live.number,
@@ -266,46 +198,43 @@ class Conductor:
                 metrics=told.attributes.get("metrics", {}),
             )
         )
-        if verdict.finished:
-            self._settle(ray_id, Outcome(state=State.COMPLETE, why=verdict.why))
-        elif not verdict.keeps:
-            self._settle(ray_id, Outcome(state=State.PRUNED, why=verdict.why))
+        outcome = endings.at_report(verdict)
+        if outcome is not None:
+            self._settle(ray_id, outcome)
         elif self._stop.is_set() or self.out_of_time or self.too_many_failures:
             self._put_back(ray_id)
         else:
             return True
         return False
 
-    def worker_died(self, ray_id: str, detail: str) -> None:
+    def worker_died(self, ray_id: str, death: Death) -> None:
         """Ray lost a trial's worker; it starts the trial again, or gives up."""
         live = self._live.get(ray_id)
         if live is None:
             return
-        live.deaths += 1
-        live.detail = detail
-        epoch = max(live.curve, default=0)
-        self._listener(
-            Note(
-                level="warning",
-                text=f"trial {live.number}: its worker died after epoch {epoch}",
-            )
-        )
+        live.deaths.append(death)
+        what = f"trial {live.number}: its {endings.happened(death)} after epoch {live.epochs}"
+        self._listener(Note(level="warning", text=what))
 
     def gave_up(self, ray_id: str) -> None:
-        """Ray will not start the trial again after its worker died."""
+        """Ray will not start the trial again after its worker died.
+
+        A trial whose node was lost waits and is asked for once more: nothing is
+        wrong with it, unless it happens to it again.
+        """
         with self._lock:
-            if ray_id not in self._live:
+            live = self._live.get(ray_id)
+            if live is None:
                 return
-            deaths = max(1, self._live[ray_id].deaths)
-            self._settle(
-                ray_id,
-                Outcome(
-                    state=State.FAILED,
-                    reason=FailReason.CRASHED,
-                    why=f"the worker died {deaths} time{'' if deaths == 1 else 's'}",
-                    detail=self._live[ray_id].detail,
-                ),
-            )
+            outcome = endings.of_deaths(live.deaths)
+            try:
+                if outcome.reason is FailReason.LOST_NODE and live.number not in self._homeless:
+                    self._homeless.add(live.number)
+                    self._put_back(ray_id)
+                else:
+                    self._settle(ray_id, outcome)
+            except SearchError as fault:
+                self._away(fault)
 
     # What the main thread wants ----------------------------------------------
 
@@ -327,9 +256,7 @@ class Conductor:
 
     def save_seconds(self) -> None:
         """Add the wall time since the last call to the study's."""
-        here = time.monotonic() - self._began
-        self._recorder.add_seconds(here - self._seconds_recorded)
-        self._seconds_recorded = here
+        self._settling.save_seconds()
 
     # -------------------------------------------------------------------------
 
@@ -340,7 +267,7 @@ class Conductor:
         self._reports_awaited.clear()
         self._stop.set()
 
-    def _spared(self, number: int, verdict: Any) -> Any:
+    def _spared(self, number: int, verdict: Verdict) -> Verdict:
         """The verdict, but that the default settings are trained to the end: they
         are what the winner is compared with, and one trial."""
         if verdict.keeps or verdict.finished or number != self._recorder.default_number:
@@ -351,54 +278,11 @@ class Conductor:
     def _put_back(self, ray_id: str) -> None:
         live = self._live.pop(ray_id, None)
         if live is not None:
-            self._recorder.interrupt(live.number)
-            self._listener(TrialWaits(number=live.number, epochs=max(live.curve, default=0)))
+            self._settling.put_back(live)
 
     def _settle(self, ray_id: str, outcome: Outcome) -> None:
-        live = self._live[ray_id]
-        seconds = time.monotonic() - live.since
-        self._recorder.settle(live.number, outcome)
-        del self._live[ray_id]
-        self.save_seconds()
-        self._settled.add(live.number)
-        self._settled_here.append(seconds)
-        self._failed += outcome.state is State.FAILED
-        best = max(live.curve, key=lambda epoch: self._sign * live.curve[epoch], default=None)
-        self._listener(
-            TrialSettled(
-                number=live.number,
-                outcome=outcome,
-                best_value=None if best is None else live.curve[best],
-                best_epoch=best,
-                epochs=max(live.curve, default=0),
-                seconds=seconds,
-            )
-        )
-        if self._failed == len(self._settled) >= FAILURES_IN_A_ROW:
-            self.too_many_failures = True
-        self._on_settled(self._recorder.view())
-        self._listener(
-            Progress(
-                settled=len(self._settled),
-                running=len(self._live),
-                budget_trials=self._spec.budget.trials,
-                seconds=self.seconds,
-                seconds_left=self.seconds_left,
-            )
-        )
-
-    @property
-    def seconds_left(self) -> float | None:
-        """An estimate from the trials settled in this run; None before two."""
-        if len(self._settled_here) < 2:
-            return None
-        limits = []
-        if self._spec.budget.trials is not None:
-            pace = (time.monotonic() - self._began) / len(self._settled_here)
-            limits.append(pace * max(0, self._spec.budget.trials - len(self._settled)))
-        if self._spec.budget.minutes is not None:
-            limits.append(max(0.0, self._spec.budget.minutes * 60 - self.seconds))
-        return min(limits) if limits else None
+        self._recorder.settle(self._live[ray_id].number, outcome)
+        self._settling.settled(self._live.pop(ray_id), outcome, running=len(self._live))
 
 
 def _memory(number: int) -> str:

@@ -189,6 +189,7 @@ class _Fit(threading.Thread):
         from ray import tune
 
         from search.tuning.asha import Asha
+        from search.tuning.deaths import hand_deaths_on
         from search.tuning.searcher import StudySearcher
         from search.tuning.stopper import Over
         from search.tuning.trainable import FineTune
@@ -205,6 +206,7 @@ class _Fit(threading.Thread):
             on_death=conductor.worker_died,
         )
         conductor.recall(scheduler)
+        hand_deaths_on()
         tuner = tune.Tuner(
             tune.with_resources(
                 tune.with_parameters(FineTune, job=self._job),

@@ -17,9 +17,11 @@ from search.study.record import Recorder
 from search.study.records import FailReason, Outcome, State, StudyView
 from search.tuning.asha import Asha
 from search.tuning.conductor import Conductor
+from search.tuning.endings import Death
 from search.tuning.events import EpochDone, Event, Note, Progress, TrialSettled, TrialStarted
 from search.tuning.job import Told
 
+CRASH = Death(reason=FailReason.CRASHED, text="ActorDiedError: killed")
 FACTS = StudyFacts(
     fingerprint="f",
     counts={},
@@ -58,6 +60,7 @@ class Run:
     )
     concurrency: int = 2
     events: list[Event] = field(default_factory=list)
+    also: Callable[[Event], None] = lambda event: None
     recorder: Recorder = field(init=False)
     conductor: Conductor = field(init=False)
     asha: Asha = field(init=False)
@@ -67,7 +70,7 @@ class Run:
         self.conductor = Conductor(
             spec=self.spec,
             recorder=self.recorder,
-            listener=self.events.append,
+            listener=self.hear,
             concurrency=self.concurrency,
             on_settled=lambda view: None,
         )
@@ -81,6 +84,10 @@ class Run:
             on_death=self.conductor.worker_died,
         )
         self.conductor.recall(self.asha)
+
+    def hear(self, event: Event) -> None:
+        self.events.append(event)
+        self.also(event)
 
     def ask(self, ray_id: str) -> int | None:
         asked = self.conductor.next(ray_id, self.asha)
@@ -135,10 +142,8 @@ def test_a_trial_that_asha_stops_is_pruned_with_the_reason_that_was_shown() -> N
 def test_what_is_shown_is_committed_already() -> None:
     seen: list[bool] = []
     run = Run(spec())
-    inner: Callable[[Event], None] = run.events.append
 
     def listen(event: Event) -> None:
-        inner(event)
         trials = {trial.number: trial for trial in run.recorder.view().trials}
         if isinstance(event, EpochDone):
             seen.append(trials[event.number].curve[event.epoch] == event.value)
@@ -147,7 +152,7 @@ def test_what_is_shown_is_committed_already() -> None:
         if isinstance(event, TrialStarted):
             seen.append(trials[event.number].state is State.RUNNING)
 
-    run.conductor._listener = listen
+    run.also = listen
     run.ask("a")
     for epoch in (1, 2, 3):
         run.report("a", epoch, 0.5)
@@ -178,7 +183,7 @@ def test_a_trial_cut_by_the_clock_waits_and_is_not_lost() -> None:
     assert run.ask("a") is None
     run = Run(spec(minutes=10.0))
     run.ask("a")
-    run.conductor._earlier_seconds = 3600.0
+    run.conductor._tally._earlier_seconds = 3600.0
     assert run.report("a", 1, 0.5) == "STOP"
     trial = run.view().trials[0]
     assert (trial.state, dict(trial.curve)) == (State.WAITING, {1: 0.5})
@@ -227,7 +232,7 @@ def test_an_epoch_read_again_by_a_new_worker_is_not_judged_again() -> None:
     run = Run(spec())
     run.ask("a")
     run.report("a", 1, 0.5)
-    run.conductor.worker_died("a", "")
+    run.conductor.worker_died("a", CRASH)
     notes = run.said(Note)
     assert [note.text for note in notes if isinstance(note, Note)] == [
         "trial 0: its worker died after epoch 1"
@@ -240,7 +245,7 @@ def test_a_worker_that_keeps_dying_is_a_crash() -> None:
     run = Run(spec())
     run.ask("a")
     for _ in range(3):
-        run.conductor.worker_died("a", "ActorDiedError: killed")
+        run.conductor.worker_died("a", CRASH)
     run.conductor.gave_up("a")
     trial = run.view().trials[0]
     assert (trial.reason, trial.why) == (FailReason.CRASHED, "the worker died 3 times")
@@ -361,3 +366,79 @@ def test_a_finite_space_that_was_tried_whole_ends_the_run() -> None:
     assert run.ask("b") is None
     assert run.conductor.exhausted
     assert run.conductor.ended
+
+
+def test_a_trial_cut_between_its_stop_and_its_end_is_pruned_without_training_on() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = Run(spec(), storage)
+    first.ask("a")
+    first.ask("b")
+    first.report("a", 1, 0.9)
+
+    def killed(number: int, outcome: Outcome) -> None:
+        raise KeyboardInterrupt
+
+    first.recorder.settle = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        first.report("b", 1, 0.1)
+    second = Run(spec(), storage)
+    assert [second.ask("c"), second.ask("d")] == [0, 2]
+    assert [event.number for event in second.said(TrialStarted)] == [0, 2]  # type: ignore[attr-defined]
+    trial = second.view().trials[1]
+    assert (trial.state, trial.why) == (
+        State.PRUNED,
+        "rung 1: 0.100 < 0.900, the cutoff of 1 earlier trial",
+    )
+
+
+def test_a_trial_that_was_kept_and_cut_there_goes_on_whatever_came_after_it() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    first = Run(spec(), storage)
+    first.ask("a")
+    first.ask("b")
+    assert first.report("a", 1, 0.1) == "CONTINUE"  # the first to arrive
+    assert first.report("b", 1, 0.9) == "CONTINUE"
+    second = Run(spec(), storage)
+    assert [second.ask("c"), second.ask("d")] == [0, 1]
+
+
+def lose(run: Run, ray_id: str) -> None:
+    for _ in range(3):
+        run.conductor.worker_died(ray_id, Death(reason=FailReason.LOST_NODE, text="unreachable"))
+    run.conductor.gave_up(ray_id)
+
+
+def test_a_trial_whose_node_was_lost_waits_and_goes_on_elsewhere() -> None:
+    run = Run(spec())
+    run.ask("a")
+    run.report("a", 1, 0.5)
+    lose(run, "a")
+    assert run.view().trials[0].state is State.WAITING
+    assert run.ask("b") == 0
+    assert run.report("b", 2, 0.6) == "CONTINUE"
+    assert dict(run.view().trials[0].curve) == {1: 0.5, 2: 0.6}
+
+
+def test_a_trial_that_loses_its_nodes_again_fails_as_that() -> None:
+    run = Run(spec())
+    run.ask("a")
+    lose(run, "a")
+    run.ask("b")
+    lose(run, "b")
+    trial = run.view().trials[0]
+    assert (trial.reason, trial.why) == (FailReason.LOST_NODE, "the node was lost 3 times")
+    assert trial.attributes["detail"] == "unreachable"
+
+
+def test_the_last_death_is_the_reason_and_all_are_told() -> None:
+    run = Run(spec())
+    run.ask("a")
+    run.conductor.worker_died("a", CRASH)
+    for _ in range(2):
+        run.conductor.worker_died("a", Death(reason=FailReason.OUT_OF_MEMORY))
+    run.conductor.gave_up("a")
+    trial = run.view().trials[0]
+    assert (trial.reason, trial.why) == (
+        FailReason.OUT_OF_MEMORY,
+        "the worker died 1 time, the worker ran out of memory 2 times",
+    )
