@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from search.cli.paths import storage_url
+from search.cli.paths import absolute_storage, storage_url
+from search.tuning.events import Listener, Note
 
 
 def dashboard(*, port: int | None, storage: str | None) -> None:
@@ -22,3 +27,23 @@ def dashboard(*, port: int | None, storage: str | None) -> None:
         if forward:
             print(f"this is an SSH session; on your own machine type\n  {forward}", flush=True)
         serving.serve_forever()
+
+
+@contextmanager
+def beside(storage: str, listen: Listener) -> Iterator[None]:
+    """``search dashboard`` beside the run, ended with it."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "search.cli.main", "dashboard"],
+        env={**os.environ, "SEARCH_STORAGE": absolute_storage(storage)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    address = child.stdout.readline().split()
+    if address:
+        listen(Note(text=f"dashboard: {address[0]}  read-only, until this run ends"))
+    try:
+        yield
+    finally:
+        child.terminate()
+        child.wait()

@@ -21,7 +21,8 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool) -> None:
     """The body of the command: the plan on stdout, warnings on stderr after it.
 
     Raises:
-        SearchError: With every problem of the file and the flags.
+        SearchError: With every problem of the file and the flags; or, after the
+            plan, with what a run would refuse of the data, and its status.
     """
     path = given(space, "plan")
     loaded = load_space(path, flags, env=os.environ)
@@ -38,3 +39,6 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool) -> None:
     if gathered.warnings:
         print(file=sys.stderr)
         show_problems(gathered.warnings)
+    if gathered.refused is not None:
+        print(file=sys.stderr)
+        raise gathered.refused

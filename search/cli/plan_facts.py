@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from search.backbones.info import BackboneInfo
 from search.cli.choices import backbones_of, image_sizes_of
+from search.cli.data_check import check_data, data_place
 from search.cli.machine import Machine
 from search.cli.options import SpaceFlags
-from search.problems import Problem
+from search.problems import Problem, SearchError
 from search.space.spec import DataSpec, StudySpec
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class Plan:
     places: tuple[tuple[str, str], ...]
     """(what, absolute path or URL)."""
     warnings: tuple[Problem, ...]
+    refused: SearchError | None
+    """Why a run would not start: its data cannot be used."""
     next_command: str
 
 
@@ -101,10 +104,8 @@ def gather(
     cache = cache_folder(env)
     rows = backbone_rows(spec, cache)
     checkpoints = study_folder(spec.checkpoints.dir, spec.name)
-    what, data, missing = _data(spec.data)
     found = [
         *loaded.warnings,
-        *missing,
         *warnings(
             spec,
             backbones=[Backbone(info=row.info, size=min(row.sizes)) for row in rows if row.usable],
@@ -121,14 +122,23 @@ def gather(
         simulations=min(SIMULATIONS, max(1, MOST_SIMULATED // (spec.budget.trials or 1))),
         backbones=rows,
         places=(
-            (what, data),
+            ("sample" if spec.data.sample is not None else "data", data_place(spec.data)),
             ("storage", redact(absolute_storage(spec.storage))),
             ("checkpoints", str(checkpoints)),
             ("cache", str(cache)),
         ),
         warnings=tuple(found),
+        refused=_refused(spec.data),
         next_command=" ".join(["search run", shlex.quote(str(space)), *typed(flags)]),
     )
+
+
+def _refused(data: DataSpec) -> SearchError | None:
+    try:
+        check_data(data)
+    except SearchError as error:
+        return error
+    return None
 
 
 def backbone_rows(spec: StudySpec, cache: Path) -> tuple[WeightsRow, ...]:
@@ -183,31 +193,3 @@ def typed(flags: SpaceFlags) -> list[str]:
         *(("--set", redact(item)) for item in flags.sets),
     ]
     return [f"{flag} {shlex.quote(str(value))}" for flag, value in pairs if value is not None]
-
-
-def _data(data: DataSpec) -> tuple[str, str, list[Problem]]:
-    """What the data are, where, and a warning when they are not there."""
-    if data.sample is not None:
-        return "sample", data.sample, []
-    given = data.path if data.path is not None else data.manifest
-    assert given is not None
-    kind = "path" if data.path is not None else "manifest"
-    path = Path(given).expanduser().absolute()
-    try:
-        there = path.is_dir() if kind == "path" else path.is_file()
-    except OSError:  # a name that is too long
-        there = False
-    if there:
-        return "data", str(path), []
-    noun = "folder" if kind == "path" else "file"
-    return (
-        "data",
-        str(path),
-        [
-            Problem(
-                fact=f"data.{kind}: no such {noun} on this machine: {path}",
-                fix="--data DIR_OR_CSV",
-                level="warning",
-            )
-        ],
-    )

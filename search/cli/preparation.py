@@ -18,6 +18,9 @@ from search.problems import Exit, Place, Problem, SearchError
 from search.tuning.events import Listener, Note, Preparing
 from search.tuning.job import PreparedBackbone
 
+TIDIES_UP = 3.0
+"""Seconds that the child gets to remove what it was about to write."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
@@ -58,6 +61,7 @@ class Preparation:
             stdout=subprocess.PIPE,
             text=True,
             encoding="utf-8",
+            process_group=0,  # Ctrl-C in a terminal is for the run, which ends it
         )
         assert self._child.stdin is not None
         self._child.stdin.write(json.dumps(asdict(request)))
@@ -94,10 +98,14 @@ class Preparation:
         return outcome
 
     def end(self) -> None:
-        """Stop the child if it still runs."""
+        """Stop the child if it still runs; at once where it does not tidy up soon."""
         if self._child.poll() is None:
             self._child.terminate()
-            self._child.wait()
+            try:
+                self._child.wait(TIDIES_UP)
+            except subprocess.TimeoutExpired:
+                self._child.kill()
+                self._child.wait()
 
 
 def _ready(message: dict[str, Any]) -> Ready:

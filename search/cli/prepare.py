@@ -8,6 +8,8 @@ is wrong. The other side is ``preparation.py``.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -24,6 +26,7 @@ from search.tuning.job import PreparedBackbone
 
 def prepare(request: Request, listener: Listener) -> Ready:
     """Do the work, in this process. See :class:`Ready` for what it leaves."""
+    from search.cli.room import check_room
     from search.data.manifest import save_table
     from search.data.prepare import prepare as prepare_images
     from search.space.document import from_document
@@ -43,6 +46,7 @@ def prepare(request: Request, listener: Listener) -> Ready:
     file = cache / "tables" / f"{table.fingerprint}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     save_table(table, file)
+    check_room(spec, table, request.fixed or backbones_of(spec.space), cache)
     backbones, left_out = _weights(spec, cache, request.fixed, listener)
     _decode(spec, table, backbones, cache, listener)
     return Ready(
@@ -68,7 +72,9 @@ def _weights(
     ready: list[PreparedBackbone] = []
     left_out: list[str] = []
     problems: list[Problem] = []
-    for name in fixed or backbones_of(spec.space):
+    names = fixed or backbones_of(spec.space)
+    for done, name in enumerate(names):
+        progress("checking weights", done, len(names))
         try:
             located = fetch(name, spec.weights, cache, progress)
         except SearchError as error:
@@ -167,10 +173,19 @@ def _messages() -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
+def _terminated(number: int, frame: object) -> None:
+    """Leave through every ``finally``: no half-written file stays."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """The child process."""
-    for kind, content in _messages():
-        _speak(kind, content)
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        for kind, content in _messages():
+            _speak(kind, content)
+    except BrokenPipeError:  # the run is gone, and nobody is left to be told
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 The order is the promise: the file is checked before anything is touched, the
 lock is held before anything is written, images and weights are ready before the
-study is made, and the test set is opened last.
+study is made, and the test set is opened last. A signal at any time ends it with
+the command that goes on, and with no process left behind.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,27 +20,26 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from search.cli.choices import backbones_of
+from search.cli.dashboard import beside
 from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
 from search.cli.machine import this_machine
 from search.cli.options import RunOptions
-from search.cli.paths import absolute_storage, cache_folder, study_folder
+from search.cli.paths import cache_folder, study_folder
 from search.cli.plan_facts import gather
 from search.cli.plan_view import brief_lines
 from search.cli.preparation import Preparation, Ready, Request
-from search.cli.run_exit import exit_status, finished
+from search.cli.run_checks import check_disk, lock_folder, no_empty_folder
+from search.cli.run_exit import exit_status, finished, signal_of, stopped
 from search.cli.space_file import load_space
 from search.cli.study_facts import TABLE, versions
-from search.problems import Exit, fail
+from search.problems import Exit
 from search.space.spec import StudySpec
 from search.tuning.events import Listener, Note, Preparing
 
 if TYPE_CHECKING:
     from search.study.record import Recorder
     from search.tuning.driver import RunEnd
-
-LEAST_FREE = 500 * 2**20
-"""Bytes that must be free where the study and the cache are."""
 
 
 def run(options: RunOptions) -> Exit:
@@ -49,33 +48,40 @@ def run(options: RunOptions) -> Exit:
     Raises:
         SearchError: For whatever the user can mend.
     """
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        return _run(options)
+    except (KeyboardInterrupt, SystemExit) as cut:
+        return stopped(signal_of(cut), json=options.json)
+
+
+def _run(options: RunOptions) -> Exit:
     from search.cli.run_end import conclude, show
     from search.study.lock import StudyLock
 
-    signal.signal(signal.SIGTERM, _terminated)
     spec = _say_the_plan(options)
     cache = cache_folder(os.environ)
     folder = study_folder(spec.checkpoints.dir, spec.name)
-    _check_data(spec)
     for place in (folder, cache):
-        _check_disk(place)
+        check_disk(place)
     with ExitStack() as stack:
-        locked = _lock_folder(spec, folder)
+        locked = lock_folder(spec, folder)
         stack.enter_context(StudyLock(locked))
         for place in {folder, locked}:
-            stack.enter_context(_no_empty_folder(place))
+            stack.enter_context(no_empty_folder(place))
 
         def opened() -> None:
             if options.dashboard:
-                stack.enter_context(_dashboard(spec.storage, listen))
+                stack.enter_context(beside(spec.storage, listen))
 
         with follow(setup_of(spec), json=options.json) as listen:
             recorder, ready, end = _search(spec, options, folder, cache, listen, opened)
+            signal.signal(signal.SIGTERM, _terminated)  # Ray's end has put the default there
             try:
                 if end.signal is None:
                     conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
-            except KeyboardInterrupt:
-                end = replace(end, signal=signal.SIGINT)
+            except (KeyboardInterrupt, SystemExit) as cut:
+                end = replace(end, signal=signal_of(cut))
         view = recorder.view()
         recorder.close()
         show(view, spec, folder=folder, json=options.json)
@@ -103,6 +109,8 @@ def _say_the_plan(options: RunOptions) -> StudySpec:
     to_mind = [problem for problem in plan.warnings if problem.level != "note"]
     if to_mind:
         show_problems(to_mind)
+    if plan.refused is not None:
+        raise plan.refused
     return loaded.spec
 
 
@@ -128,6 +136,7 @@ def _search(
     )
     with _ended(Preparation(request)) as preparation:
         if before is not None and finished(spec, before):
+            listen(Preparing(what="checking images and weights"))
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder)
             return recorder, ready, RunEnd()
@@ -210,25 +219,6 @@ def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
         listen(Note(text=ready.licence))
 
 
-def _check_disk(place: Path) -> None:
-    """Refuse to start where a run would end in a full disk."""
-    existing = next(folder for folder in (place, *place.parents) if folder.exists())
-    if not os.access(existing, os.W_OK):
-        raise fail(
-            f"{place}: {existing} cannot be written",
-            fix="checkpoints: {dir: ...} and SEARCH_CACHE where you may write",
-            status=Exit.STORAGE,
-        )
-    free = shutil.disk_usage(existing).free
-    if free < LEAST_FREE:
-        raise fail(
-            f"{place}: {free / 2**20:.0f} MiB free on that disk, a run needs at least "
-            f"{LEAST_FREE / 2**20:.0f}",
-            fix="free some space, or checkpoints: {dir: ...} and SEARCH_CACHE on another disk",
-            status=Exit.STORAGE,
-        )
-
-
 def _cores(spec: StudySpec) -> int:
     """Cores that a local Ray is told of: more than there are where a trial asks so."""
     here = len(os.sched_getaffinity(0))
@@ -250,62 +240,3 @@ def _ended(preparation: Preparation) -> Iterator[Preparation]:
         yield preparation
     finally:
         preparation.end()
-
-
-@contextmanager
-def _dashboard(storage: str, listen: Listener) -> Iterator[None]:
-    """``search dashboard`` beside the run, ended with it."""
-    child = subprocess.Popen(
-        [sys.executable, "-m", "search.cli.main", "dashboard"],
-        env={**os.environ, "SEARCH_STORAGE": absolute_storage(storage)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert child.stdout is not None
-    address = child.stdout.readline().split()
-    if address:
-        listen(Note(text=f"dashboard: {address[0]}  read-only, until this run ends"))
-    try:
-        yield
-    finally:
-        child.terminate()
-        child.wait()
-
-
-def _check_data(spec: StudySpec) -> None:
-    """Refuse data that are not there before anything is started."""
-    given = spec.data.path if spec.data.path is not None else spec.data.manifest
-    if given is not None and not _exists(Path(given).expanduser()):
-        raise fail(
-            f"data: {Path(given).expanduser().absolute()} does not exist",
-            fix="--data FOLDER (a folder per class) or --data FILE.csv",
-            status=Exit.DATA,
-        )
-
-
-def _lock_folder(spec: StudySpec, folder: Path) -> Path:
-    """Where a study's lock is: beside its record, wherever its checkpoints are."""
-    from search.study.storage import sqlite_file
-
-    file = sqlite_file(spec.storage)
-    if file is None:
-        return folder
-    name = spec.name if file.stem == "studies" else f"{file.stem}-{spec.name}"
-    return file.parent / name
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that is too long
-        return False
-
-
-@contextmanager
-def _no_empty_folder(folder: Path) -> Iterator[None]:
-    """A run that was refused leaves no folder of a study that never was."""
-    try:
-        yield
-    finally:
-        if folder.is_dir() and {each.name for each in folder.iterdir()} <= {"driver.lock"}:
-            shutil.rmtree(folder, ignore_errors=True)

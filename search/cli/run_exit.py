@@ -10,19 +10,26 @@ from typing import TYPE_CHECKING
 from search.problems import Exit, fail
 from search.space.secrets import redact
 from search.space.spec import StudySpec
-from search.study.records import FailReason, State, StudyView
+from search.study.records import EXHAUSTED, FailReason, State, StudyView
 
 if TYPE_CHECKING:
     from search.tuning.driver import RunEnd
 
 
 def finished(spec: StudySpec, view: StudyView) -> bool:
-    """Whether the budget leaves nothing to do."""
+    """Whether the budget or the space leaves nothing to do."""
     settled = sum(trial.state.settled for trial in view.trials)
     trials, minutes = spec.budget.trials, spec.budget.minutes
-    return (trials is not None and settled >= trials) or (
-        minutes is not None and float(view.attributes.get("seconds", 0.0)) >= minutes * 60
+    return (
+        (trials is not None and settled >= trials)
+        or (minutes is not None and float(view.attributes.get("seconds", 0.0)) >= minutes * 60)
+        or _exhausted(view)
     )
+
+
+def _exhausted(view: StudyView) -> bool:
+    """Whether every point of a finite space was tried, and none waits."""
+    return EXHAUSTED in view.attributes and all(trial.state.settled for trial in view.trials)
 
 
 def _trials_done(spec: StudySpec, view: StudyView) -> bool:
@@ -34,14 +41,25 @@ def _what_is_used_up(spec: StudySpec, view: StudyView) -> str:
     return "the trials are" if _trials_done(spec, view) else "the time is"
 
 
+def signal_of(cut: KeyboardInterrupt | SystemExit) -> int:
+    """The signal that an exception stands for. Nothing else leaves by SystemExit:
+    SIGTERM does, through our handler, or Ray's while it has put its own there."""
+    return signal.SIGINT if isinstance(cut, KeyboardInterrupt) else signal.SIGTERM
+
+
+def stopped(number: int, *, waiting: int = 0, json: bool) -> Exit:
+    """Say how to go on after a signal; the exit status."""
+    again = shlex.join(["search", *map(redact, sys.argv[1:])])
+    wait = f"; {waiting} trial{' waits' if waiting == 1 else 's wait'}" if waiting else ""
+    print(f"stopped{wait}. To go on: {again}", file=sys.stderr if json else sys.stdout)
+    return Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
+
+
 def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
     """The exit status, and what to type next where the run was cut short."""
     out = sys.stderr if json else sys.stdout
-    again = shlex.join(["search", *map(redact, sys.argv[1:])])
     if end.signal is not None:
-        waiting = view.counts()[State.WAITING]
-        print(f"stopped; {waiting} trials wait. To go on: {again}", file=out)
-        return Exit.INTERRUPTED if end.signal == signal.SIGINT else Exit.TERMINATED
+        return stopped(end.signal, waiting=view.counts()[State.WAITING], json=json)
     if end.too_many_failures:
         reasons = [trial.reason for trial in view.trials if trial.reason is not None]
         common: FailReason = max(set(reasons), key=reasons.count)
@@ -51,7 +69,7 @@ def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) ->
             fix=f"search status {spec.name} --trial {first.number} shows the whole error",
             status=Exit.FAILURES,
         )
-    if end.exhausted:
+    if end.exhausted or _exhausted(view):
         print("every point of the space was tried; a larger space needs another --name", file=out)
     elif finished(spec, view):
         print(

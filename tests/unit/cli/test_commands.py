@@ -75,6 +75,17 @@ def test_a_plan_goes_to_stdout_and_its_warnings_to_stderr(
     assert "warning: a budget of 3 s cannot reach one full trial" in printed.err
 
 
+def test_a_plan_without_its_data_is_shown_and_ends_as_a_run_would(
+    space_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search("plan", str(space_file), "--data", "flwers", status=Exit.DATA)
+    printed = capsys.readouterr()
+    assert "next\n  search run" in printed.out
+    assert "error: data.path: " in printed.err
+    assert "/flwers does not exist" in printed.err
+    assert "fix: --data FOLDER" in printed.err
+
+
 def test_run_hands_over_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[RunOptions] = []
 

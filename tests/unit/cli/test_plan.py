@@ -15,6 +15,7 @@ from search.cli.options import SpaceFlags
 from search.cli.plan_facts import Plan, gather
 from search.cli.plan_view import plan_lines
 from search.cli.space_file import load_space
+from search.problems import Exit
 from search.space.halving import Expected
 from search.space.spec import Budget, StudySpec
 
@@ -74,9 +75,14 @@ def test_the_next_command_repeats_the_flags_quoted_and_without_a_password(
     assert "hunter2" not in "\n".join(plan_lines(plan))
 
 
-def test_data_that_is_not_here_is_said(space_file: Path, tmp_path: Path) -> None:
+def test_data_that_is_not_here_is_said_and_the_rest_planned(
+    space_file: Path, tmp_path: Path
+) -> None:
     plan = plan_of(space_file, SpaceFlags(data="flwers"))
-    assert f"no such folder on this machine: {tmp_path}/flwers" in facts(plan)
+    assert plan.refused is not None
+    assert plan.refused.status is Exit.DATA
+    assert f"data.path: {tmp_path}/flwers does not exist" in str(plan.refused)
+    assert plan_lines(plan)[0].startswith("solar-cells: 12 trials")
 
 
 def test_a_large_backbone_without_a_gpu_is_warned_of(space_file: Path) -> None:
