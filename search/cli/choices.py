@@ -18,6 +18,11 @@ def image_sizes_of(space: Space) -> tuple[int, ...]:
     return tuple(int(value) for value in _values(space, "image_size"))
 
 
+def depths_of(space: Space) -> tuple[int, ...]:
+    """All depths of unfreezing that a space can choose."""
+    return tuple(int(value) for value in _values(space, "unfreeze_depth"))
+
+
 def _values(space: Space, name: str) -> list[Value]:
     """What a param of lists or whole numbers can be; its default where unnamed."""
     if name not in space:
