@@ -16,6 +16,9 @@ from search.space.settings import Value
 STOPPED = "stopped"
 """Attribute of a trial's last report: why the scheduler stops it there."""
 
+EXHAUSTED = "exhausted"
+"""Attribute of a study: every point of its finite space has been asked for."""
+
 
 class State(StrEnum):
     """The state of a trial. Settled: complete, pruned, failed."""

@@ -22,7 +22,7 @@ import sqlalchemy
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.pool import QueuePool
 
-from search.problems import Exit, fail
+from search.problems import Exit, Problem, SearchError, fail
 from search.study.transactions import gathering
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ LOCK_SECONDS = 60
 CONNECT_SECONDS = 10
 """How long a PostgreSQL server may take to answer."""
 EXAMPLE = "sqlite:///studies/studies.db or postgresql://user@host/database"
+_PASSING = ("08", "40", "55P03", "57P", "53300")
+"""SQL states: connection, deadlock, lock, shutdown and start-up, too many clients."""
 _SECRET = re.compile(r"(?i)((?:password|passwd|pwd|secret|token)[^=&\s]*=)[^&\s]+")
 
 
@@ -72,9 +74,14 @@ def sqlite_file(url: str) -> Path | None:
     return Path(str(parsed.database)).absolute()
 
 
+class StorageAway(SearchError):
+    """A fault that may pass: another program's lock, a connection that was lost."""
+
+
 @contextmanager
 def storage_faults(url: str) -> Iterator[None]:
-    """Turn what a database or its disk does wrong into a SearchError, STORAGE."""
+    """Turn what a database or its disk does wrong into a SearchError, STORAGE;
+    a StorageAway where the same call may work a little later."""
     try:
         yield
     except Exception as error:
@@ -83,11 +90,23 @@ def storage_faults(url: str) -> Iterator[None]:
         cause = error.__cause__ if _is_optunas(error) else error
         origin = getattr(cause, "orig", None) or cause or error
         lines = str(origin).strip().splitlines() or [type(origin).__name__]
-        raise fail(
-            f"storage {redact(url)}: {_without_password(lines[0], url)}",
+        problem = Problem(
+            fact=f"storage {redact(url)}: {_without_password(lines[0], url)}",
             fix="check that it can be reached and written, then run the same command again",
-            status=Exit.STORAGE,
-        ) from None
+        )
+        kind = StorageAway if _may_pass(cause, origin) else SearchError
+        raise kind([problem], Exit.STORAGE) from None
+
+
+def _may_pass(cause: BaseException | None, origin: BaseException) -> bool:
+    """Whether a fault is a lock or a lost connection, and not, say, a full disk."""
+    if isinstance(origin, sqlite3.Error):
+        code = getattr(origin, "sqlite_errorcode", 0) & 0xFF  # the primary one
+        return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    if not isinstance(cause, (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError)):
+        return False
+    state = getattr(origin, "sqlstate", None)
+    return state is None or state.startswith(_PASSING)
 
 
 def _is_fault(error: Exception) -> bool:

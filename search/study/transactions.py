@@ -56,10 +56,15 @@ class _Undone(Exception):
 
 
 @contextmanager
-def together(storage: BaseStorage) -> Iterator[None]:
+def together(storage: BaseStorage, *, lock_seconds: float | None = None) -> Iterator[None]:
     """All writes of this thread inside land in one transaction, or none does.
 
     In a storage without transactions (in memory) they land one by one.
+
+    Args:
+        storage: The storage.
+        lock_seconds: How long to wait for another process's write to the same
+            SQLite file; None waits as long as the connection does.
     """
     sessions = getattr(storage, "scoped_session", None)
     session = sessions() if sessions is not None else None
@@ -70,6 +75,9 @@ def together(storage: BaseStorage) -> Iterator[None]:
         raise RuntimeError("together() inside together()")
     try:
         if session.get_bind().dialect.name == "sqlite":
+            if lock_seconds is not None:
+                limit = f"PRAGMA busy_timeout = {round(lock_seconds * 1000)}"
+                session.execute(sqlalchemy.text(limit))
             # Deferred, a write after a read fails at once when another process has
             # written in between; so take the write lock, and wait for it, first.
             session.execute(sqlalchemy.text("BEGIN IMMEDIATE"))

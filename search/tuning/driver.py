@@ -103,6 +103,7 @@ def execute(
             fix="resources: {gpus_per_trial: 0, cpus_per_trial: 1}, or --address of a cluster",
         )
     say = _one_at_a_time(listener)
+    recorder.announce(lambda text: say(Note(level="warning", text=text)))
 
     def settled(view: StudyView) -> None:
         homes = homes_of(view, Path(job.trials).parent)
@@ -131,6 +132,7 @@ def execute(
                 conductor.stop()
                 deadline = now + REPORTS_MAY_LAND
             if deadline is not None and (conductor.reported or now > deadline):
+                recorder.hurry()
                 fit.join(1.0)
                 break
             if conductor.out_of_time and conductor.live and not told_of_time:

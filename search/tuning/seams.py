@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from search.study.records import Asked, Outcome, StudyView
@@ -28,6 +28,10 @@ class Recorder(Protocol):
     def add_seconds(self, seconds: float) -> None: ...
 
     def view(self) -> StudyView: ...
+
+    def announce(self, say: Callable[[str], None]) -> None: ...
+
+    def hurry(self) -> None: ...
 
 
 class Judge(Protocol):

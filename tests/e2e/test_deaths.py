@@ -1,0 +1,52 @@
+"""Workers that Ray kills for their memory, and nodes that are gone, with real Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.e2e.test_faults import reports, states
+from tests.e2e.workplace import Workplace
+
+pytestmark = pytest.mark.slow
+
+WaitFor = Callable[[Callable[[], bool]], None]
+
+
+def test_what_rays_memory_monitor_kills_is_out_of_memory_and_ends_no_study(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_memory_usage_threshold", "0.0")  # any use is too much
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "15000")  # ... but not at once
+    workplace.space(trials=1, epochs=5000)
+    done = workplace.run("run", "tiny.yaml")
+    assert "its worker ran out of memory after epoch" in done.stdout
+    assert "out_of_memory: the worker ran out of memory 3 times" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert states(workplace.folder) == {0: "FAIL"}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    monkeypatch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    yield nodes
+    nodes.shutdown()
+
+
+def test_a_trial_goes_on_when_its_node_is_gone(
+    workplace: Workplace, wait_for: WaitFor, cluster: Cluster
+) -> None:
+    node = cluster.add_node(num_cpus=1)
+    workplace.space(trials=1, epochs=60)
+    child = workplace.start("run", "tiny.yaml", "--address", cluster.address)
+    wait_for(lambda: len(reports(workplace.folder)) >= 2)
+    cluster.remove_node(node, allow_graceful=False)
+    cluster.add_node(num_cpus=1)
+    out, err = child.communicate(timeout=200)
+    assert child.returncode == 0, err
+    assert "its node was lost after epoch" in out
+    assert sorted(reports(workplace.folder)) == [(0, epoch) for epoch in range(1, 61)]
