@@ -1,13 +1,15 @@
-"""Aligned text for a terminal and for a pipe: the same characters in both.
+"""Aligned text for a terminal and for a pipe.
 
 Unlike a rich table it is never cut to the width of a terminal, so that
-``| grep`` and ``| awk`` see everything. Colour is added only on a terminal,
-and never with NO_COLOR.
+``| grep`` and ``| awk`` see everything; what makes itself fit a terminal asks
+for :func:`terminal_width`. Colour is added only on a terminal, and never with
+NO_COLOR.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Collection, Sequence
 
@@ -47,6 +49,43 @@ def indent(lines: Sequence[str], by: int = 2) -> list[str]:
     return [" " * by + text if text else text for text in lines]
 
 
+def terminal_width() -> int | None:
+    """Cells of a line of the terminal that stdout is; None where it is none."""
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    return shutil.get_terminal_size().columns
+
+
+def fits(lines: Sequence[str], width: int | None) -> bool:
+    """Whether no line is longer than ``width``; None is without a limit."""
+    from rich.cells import cell_len
+
+    return width is None or all(cell_len(line) <= width for line in lines)
+
+
+def packed(
+    parts: Sequence[str], *, width: int | None, first: str = "", rest: str = "", gap: str = GAP
+) -> list[str]:
+    """Parts on as few lines as fit ``width``; none is broken.
+
+    Args:
+        parts: E.g. settings, or words.
+        width: None puts all of them on one line.
+        first: What the first line begins with.
+        rest: What the others begin with.
+        gap: Between two parts of a line.
+    """
+    lines: list[str] = []
+    line = first
+    for index, part in enumerate(parts):
+        longer = line + part if index == 0 else line + gap + part
+        if index and not fits([longer], width):
+            lines.append(line)
+            longer = rest + part
+        line = longer
+    return [*lines, line]
+
+
 def dim(text: str) -> str:
     """``text``, faint where stdout is a terminal that wants colour."""
     return f"\x1b[2m{text}\x1b[0m" if _colour() else text
@@ -61,5 +100,6 @@ def _colour() -> bool:
     return (
         sys.stdout is not None
         and sys.stdout.isatty()
-        and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
     )

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.cli.columns import align, bold, indent
-from search.cli.figures import duration, main_first, metric, settings
+from search.cli.columns import align, bold, fits, indent, packed, terminal_width
+from search.cli.figures import duration, main_first, metric, setting_texts
 from search.cli.measures_view import class_lines, confusion_lines, difference, tells, with_interval
 from search.problems import printable
 from search.space.settings import Value
@@ -100,27 +100,32 @@ def to_json(document: FinalDocument) -> dict[str, Any]:
 
 
 def show_final(document: FinalDocument) -> None:
-    """Print the end of a run to stdout."""
-    print("\n".join(final_lines(document)))
+    """Print the end of a run to stdout, to fit it where it is a terminal."""
+    print("\n".join(final_lines(document, width=terminal_width())))
 
 
-def final_lines(document: FinalDocument) -> list[str]:
-    """The text of the end of a run, a line each."""
-    lines = ["", _heading(document)]
+def final_lines(document: FinalDocument, *, width: int | None) -> list[str]:
+    """The text of the end of a run, a line each.
+
+    Args:
+        document: What the run came to.
+        width: Cells of a line. Text goes on in the next line, of tables what is
+            worth least is left out; a number or a command is never broken. None
+            is without a limit.
+    """
+    lines = ["", *packed(_heading(document).split(" "), width=width, rest="  ", gap=" ")]
     best = document.best
     if best is None:
-        unsettled = sum(
-            count for state, count in document.counts.items() if not state.settled
-        )
+        unsettled = sum(count for state, count in document.counts.items() if not state.settled)
         none = "no trial has settled yet" if unsettled else "no trial has a value"
         lines += ["", f"{none}, so there is no best model"]
     else:
-        lines += ["", *_best(best, document.objective)]
+        lines += ["", *_best(best, document.objective, width)]
         if best.test is not None:
-            lines += ["", *_measures(best.test, document)]
-            lines += _differences(document)
-            lines += ["", *class_lines(best.test), "", *confusion_lines(best.test)]
-    return [*lines, "", *_next(document)]
+            lines += ["", *_measures(best.test, document, width)]
+            lines += _differences(document, width)
+            lines += ["", *class_lines(best.test), "", *confusion_lines(best.test, width=width)]
+    return [*lines, "", *_next(document, width)]
 
 
 _ORDER = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING, State.WAITING)
@@ -139,27 +144,52 @@ def _heading(document: FinalDocument) -> str:
     )
 
 
-def _best(best: Best, objective: str) -> list[str]:
-    note = "" if best.state is State.COMPLETE else "  (stopped early: no trial completed)"
-    value = f"validation {objective} {metric(best.value)}"
+def _best(best: Best, objective: str, width: int | None) -> list[str]:
+    parts = [
+        f"best  trial {best.trial}, epoch {best.epoch}:",
+        f"validation {objective} {metric(best.value)}",
+    ]
+    if best.state is not State.COMPLETE:
+        parts.append(" (stopped early: no trial completed)")
+    found = setting_texts(best.params, main_first(best.params))
+    start = " " * 6
     return [
-        bold(f"best  trial {best.trial}, epoch {best.epoch}: {value}{note}"),
-        f"      {printable(settings(best.params, main_first(best.params)))}",
+        *(bold(line) for line in packed(parts, width=width, rest=start, gap=" ")),
+        *packed([printable(each) for each in found], width=width, first=start, rest=start),
     ]
 
 
-def _measures(test: TestResult, document: FinalDocument) -> list[str]:
+def _measures(test: TestResult, document: FinalDocument, width: int | None) -> list[str]:
+    """Where there is little room, intervals go: first the baselines', whose paired
+    differences follow with theirs."""
     others = [each for each in document.baselines if each.comparison is not None]
     names = [document.objective, *(name for name in test.metrics if name != document.objective)]
-    rows = [["", "best", *(each.name for each in others)]]
-    rows += [
-        [name, with_interval(test, name), *(with_interval(each.test, name) for each in others)]
-        for name in names
-    ]
-    return [f"test  n {test.n}, 95 % intervals", *indent(align(rows))]
+
+    def lines(*, best: bool, baselines: bool) -> list[str]:
+        rows = [["", "best", *(each.name for each in others)]]
+        rows += [
+            [
+                name,
+                with_interval(test, name) if best else metric(test.metrics.get(name)),
+                *(
+                    with_interval(each.test, name)
+                    if baselines
+                    else metric(each.test.metrics.get(name))
+                    for each in others
+                ),
+            ]
+            for name in names
+        ]
+        return indent(align(rows))
+
+    heading = f"test  n {test.n}, 95 % intervals"
+    for shown in (lines(best=True, baselines=True), lines(best=True, baselines=False)):
+        if fits(shown, width):
+            return [heading, *shown]
+    return [f"test  n {test.n}", *lines(best=False, baselines=False)]
 
 
-def _differences(document: FinalDocument) -> list[str]:
+def _differences(document: FinalDocument, width: int | None) -> list[str]:
     rows = []
     for each in document.baselines:
         if each.comparison is None:
@@ -173,13 +203,12 @@ def _differences(document: FinalDocument) -> list[str]:
     if document.best is not None and document.best.test is not None and compared:
         n = document.best.test.n
         if all(each.within_noise or not tells(each) for each in compared):
-            lines.append(
-                f"{n} test images cannot tell these apart: more images, or more trials, would"
-            )
+            text = f"{n} test images cannot tell these apart: more images, or more trials, would"
+            lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
     return lines
 
 
-def _next(document: FinalDocument) -> list[str]:
+def _next(document: FinalDocument, width: int | None) -> list[str]:
     flag = f" {document.storage_flag}" if document.storage_flag else ""
     study = shlex.quote(document.study)
     rows = []
@@ -190,7 +219,10 @@ def _next(document: FinalDocument) -> list[str]:
         rows.append([f"search export {study} --trial N --to DIR{flag}", "another trial's model"])
     rows.append([f"search status {study}{flag}", "all trials"])
     rows.append([f"search dashboard{flag}", "browse them"])
-    return ["next", *indent(align(rows))]
+    lines = indent(align(rows))
+    if not fits(lines, width):  # a line that is broken cannot be copied
+        lines = indent([text for command, what in rows for text in (f"# {what}", command)])
+    return ["next", *lines]
 
 
 def _test(test: TestResult | None) -> dict[str, float | None] | None:

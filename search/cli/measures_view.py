@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from search.cli.columns import align, indent
+from search.cli.columns import align, fits, indent
 from search.cli.figures import metric
 from search.problems import printable
 
@@ -65,16 +65,16 @@ def class_lines(test: TestResult) -> list[str]:
     return lines
 
 
-def confusion_lines(test: TestResult) -> list[str]:
-    """The confusion matrix, or the commonest confusions of many classes."""
+def confusion_lines(test: TestResult, *, width: int | None) -> list[str]:
+    """The confusion matrix; the commonest confusions of many classes, or where
+    the matrix does not fit ``width`` cells (None is without a limit)."""
     names = [name_of(each.name) for each in test.classes]
     if len(names) <= MATRIX_CLASSES:
-        rows = [["true \\ predicted", *names]]
-        rows += [
-            [name, *(f"{cell}" for cell in row)]
-            for name, row in zip(names, test.confusion, strict=True)
-        ]
-        return align(rows, right=range(1, len(names) + 1))
+        numbered = [f"{number} {name}" for number, name in enumerate(names, 1)]
+        heads = [f"{number}" for number in range(1, len(names) + 1)]
+        for lines in (_matrix(test, names, names), _matrix(test, numbered, heads)):
+            if fits(lines, width):
+                return lines
     wrong = sorted(
         (
             (count, true, predicted)
@@ -90,6 +90,15 @@ def confusion_lines(test: TestResult) -> list[str]:
         for count, true, predicted in wrong[:MATRIX_CLASSES]
     ]
     return ["commonest confusions", *indent(align(rows, right=(0,)))]
+
+
+def _matrix(test: TestResult, names: list[str], heads: list[str]) -> list[str]:
+    rows = [["true \\ predicted", *heads]]
+    rows += [
+        [name, *(f"{cell}" for cell in row)]
+        for name, row in zip(names, test.confusion, strict=True)
+    ]
+    return align(rows, right=range(1, len(names) + 1))
 
 
 def name_of(name: str) -> str:

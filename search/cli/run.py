@@ -35,7 +35,7 @@ from search.cli.space_file import load_space
 from search.cli.study_facts import TABLE, versions
 from search.problems import Exit
 from search.space.spec import StudySpec
-from search.tuning.events import Listener, Note, Preparing
+from search.tuning.events import Listener, Note, Preparing, Progress
 
 if TYPE_CHECKING:
     from search.study.record import Recorder
@@ -153,6 +153,7 @@ def _search(
             recorder = _open(spec, ready, folder)
             opened()
             _say_what_is_ready(ready, listen)
+            _say_where_it_stands(recorder, spec, listen)
             allocation = allocate(cluster.nodes, spec.resources)
             job = TrialJob(
                 table=str(folder / TABLE),
@@ -217,6 +218,20 @@ def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
     )
     if ready.licence:
         listen(Note(text=ready.licence))
+
+
+def _say_where_it_stands(recorder: Recorder, spec: StudySpec, listen: Listener) -> None:
+    """What earlier runs used of the budget; the driver tells the rest."""
+    view = recorder.view()
+    listen(
+        Progress(
+            settled=sum(trial.state.settled for trial in view.trials),
+            running=0,
+            budget_trials=spec.budget.trials,
+            seconds=float(view.attributes.get("seconds", 0.0)),
+            seconds_left=None,
+        )
+    )
 
 
 def _cores(spec: StudySpec) -> int:

@@ -48,6 +48,7 @@ def conclude(
     done = results_of(view)
     if done is not None and done.trial == winner.number and Path(done.folder).is_dir():
         return
+    listen(Measuring(what="exporting the best trial"))
     from search.data.manifest import load_table
     from search.export.finish import FinishJob, finish
     from search.export.trial import Candidate, Origin

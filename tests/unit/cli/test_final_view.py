@@ -66,8 +66,42 @@ def document() -> FinalDocument:
     )
 
 
-def test_the_end_of_a_run(document: FinalDocument, golden: Callable[[str, str], None]) -> None:
-    golden("final.txt", "\n".join(final_lines(document)))
+@pytest.mark.parametrize(
+    ("width", "name"),
+    [
+        pytest.param(80, "final_80.txt", id="terminal_of_80"),
+        pytest.param(120, "final_120.txt", id="terminal_of_120"),
+        pytest.param(None, "final_120.txt", id="pipe"),
+    ],
+)
+def test_the_end_of_a_run(
+    document: FinalDocument, width: int | None, name: str, golden: Callable[[str, str], None]
+) -> None:
+    lines = final_lines(document, width=width)
+    assert max(map(len, lines)) <= (width or 120)
+    golden(name, "\n".join(lines))
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_long_end_fits_its_terminal_and_breaks_no_number(
+    document: FinalDocument, width: int
+) -> None:
+    names = tuple(f"a class with a long name {number}" for number in range(10))
+    assert document.best is not None
+    best = replace(
+        document.best,
+        state=State.PRUNED,
+        params={**document.best.params, **{f"a_long_setting_{n}": 0.000123 for n in range(9)}},
+        test=result(3, skill=0.4, classes=names),
+    )
+    long = replace(document, study="s" * 60, best=best)
+    lines = final_lines(long, width=width)
+    commands = [text for text in lines if text.startswith("  search ")]
+    assert len(commands) == 4
+    assert max(len(text) for text in lines if text not in commands) <= width
+    assert sum(text.count("0.000123") for text in lines) == 9
+    export = f"  search export {'s' * 60} --trial N --to DIR"
+    assert any(text.startswith(export) for text in commands)
 
 
 def test_a_difference_says_what_to_make_of_it() -> None:
@@ -80,7 +114,7 @@ def test_a_winner_at_default_settings_is_not_compared_with_itself(
     document: FinalDocument,
 ) -> None:
     same = replace(document.baselines[0], comparison=None)
-    lines = final_lines(replace(document, baselines=(same,)))
+    lines = final_lines(replace(document, baselines=(same,)), width=80)
     assert any("best is default" in line for line in lines)
     assert not any("minus default" in line for line in lines)
 
@@ -88,12 +122,12 @@ def test_a_winner_at_default_settings_is_not_compared_with_itself(
 def test_a_pruned_winner_is_said_to_be_one(document: FinalDocument) -> None:
     assert document.best is not None
     pruned = replace(document, best=replace(document.best, state=State.PRUNED))
-    assert any("no trial completed" in line for line in final_lines(pruned))
+    assert any("no trial completed" in line for line in final_lines(pruned, width=80))
 
 
 def test_without_a_best_there_is_no_model_to_use(document: FinalDocument) -> None:
     empty = replace(document, best=None, baselines=(), export=None)
-    text = "\n".join(final_lines(empty))
+    text = "\n".join(final_lines(empty, width=80))
     assert "no trial has a value, so there is no best model" in text
     assert "search predict" not in text
     assert to_json(empty)["best"] is None
@@ -114,7 +148,7 @@ def test_many_classes_are_shown_by_their_worst() -> None:
     rows = class_lines(many)
     assert len(rows) == 1 + 30 + 1  # heading, rows, what was left out
     assert rows[-1].startswith("and 10 classes with a higher recall")
-    assert confusion_lines(many)[0] == "commonest confusions"
+    assert confusion_lines(many, width=None)[0] == "commonest confusions"
 
 
 def test_hostile_class_names_are_escaped_and_cut() -> None:
@@ -122,7 +156,7 @@ def test_hostile_class_names_are_escaped_and_cut() -> None:
     text = "\n".join(
         [
             *class_lines(result(0, skill=0.4, classes=hostile)),
-            *confusion_lines(result(0, skill=0.4, classes=hostile)),
+            *confusion_lines(result(0, skill=0.4, classes=hostile), width=80),
         ]
     )
     assert "\x1b" not in text
