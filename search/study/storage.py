@@ -24,6 +24,7 @@ from sqlalchemy.pool import QueuePool
 
 from search.problems import Exit, Problem, SearchError, fail
 from search.study.transactions import gathering
+from search.study.unusable import check_file, why
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -89,13 +90,21 @@ def storage_faults(url: str) -> Iterator[None]:
             raise
         cause = error.__cause__ if _is_optunas(error) else error
         origin = getattr(cause, "orig", None) or cause or error
-        lines = str(origin).strip().splitlines() or [type(origin).__name__]
-        problem = Problem(
-            fact=f"storage {redact(url)}: {_without_password(lines[0], url)}",
-            fix="check that it can be reached and written, then run the same command again",
-        )
+        problem = _problem(url, origin)
         kind = StorageAway if _may_pass(cause, origin) else SearchError
         raise kind([problem], Exit.STORAGE) from None
+
+
+def _problem(url: str, origin: BaseException) -> Problem:
+    path = sqlite_file(url) if url.startswith("sqlite:") else None
+    known = None if path is None else why(path, origin)
+    if known is not None:
+        return Problem(fact=f"storage {known[0]}", fix=known[1])
+    lines = str(origin).strip().splitlines() or [type(origin).__name__]
+    return Problem(
+        fact=f"storage {redact(url)}: {_without_password(lines[0], url)}",
+        fix="check that it can be reached and written, then run the same command again",
+    )
 
 
 def _may_pass(cause: BaseException | None, origin: BaseException) -> bool:
@@ -172,11 +181,12 @@ def read_engine(url: str) -> Engine | None:
     """An engine that cannot write; None when the SQLite file is not there.
 
     Raises:
+        OSError: If something else than a file is there; see :func:`storage_faults`.
         SearchError: USAGE for a URL that is none, MISSING without the driver.
     """
     parsed = parse(url)
     path = sqlite_file(url)
-    if path is not None and not path.is_file():
+    if path is not None and not check_file(path):
         return None
     text, options = engine_options(parsed, read_only=True)
     with _driver():
@@ -242,9 +252,9 @@ def connect_read_only(url: str) -> RDBStorage | None:
     """The storage of a URL, for reading; None when the SQLite file is not there."""
     parsed = parse(url)
     path = sqlite_file(url)
-    if path is not None and not path.is_file():
-        return None
     with storage_faults(url):
+        if path is not None and not check_file(path):
+            return None
         return _rdb(parsed, read_only=True)
 
 
