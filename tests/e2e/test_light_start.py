@@ -31,6 +31,21 @@ budget: {trials: 12}
 """
 
 
+def in_a_process(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    (folder / "space.yaml").write_text(SPACE, encoding="utf-8")
+    environment = {**os.environ, "SEARCH_CACHE": str(folder / "cache")}
+    environment.pop("SEARCH_STORAGE", None)
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -44,20 +59,22 @@ budget: {trials: 12}
     ],
 )
 def test_neither_torch_nor_ray_is_imported(arguments: list[str], tmp_path: Path) -> None:
-    (tmp_path / "space.yaml").write_text(SPACE, encoding="utf-8")
-    environment = {**os.environ, "SEARCH_CACHE": str(tmp_path / "cache")}
-    environment.pop("SEARCH_STORAGE", None)
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = in_a_process(arguments, tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert done.stderr.splitlines()[-1].strip() == "HEAVY"
     # Reading commands leave nothing behind.
+    assert [entry.name for entry in tmp_path.iterdir()] == ["space.yaml"]
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_data_that_are_not_there_are_refused_before_anything_is_started(
+    command: str, tmp_path: Path
+) -> None:
+    done = in_a_process([command, "space.yaml", "--data", "flowers"], tmp_path)
+    assert done.returncode == 3
+    assert f"error: data.path: {tmp_path}/flowers does not exist" in done.stderr
+    assert "fix: --data FOLDER" in done.stderr
+    assert done.stdout.startswith("space: 12 trials")
+    assert done.stderr.splitlines()[-1].strip() == "HEAVY"
     assert [entry.name for entry in tmp_path.iterdir()] == ["space.yaml"]
