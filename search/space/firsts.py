@@ -42,11 +42,11 @@ def read_first(node: Node | None, space: PlacedSpace, known: Known, report: Repo
 
     Without the key it is the default settings alone.
     """
-    before = len(report.errors)
+    before = report.found
     wanted = [_Wanted(given={}, is_default=True, place=None)]
     if node is not None:
         wanted = _read(node, space, known, report)
-    if not space.sound or len(report.errors) > before:
+    if not space.sound or report.found > before:
         return Firsts(points=(), default_first=False)
     wanted.sort(key=lambda one: not one.is_default)
     points: list[dict[str, Value]] = []

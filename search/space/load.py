@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from search.problems import Problem
+from search.space.colons import told_of_slip
 from search.space.domains import FloatRange, Space
 from search.space.firsts import read_first
 from search.space.nodes import Entries, Node, Scalar, Source, kind_of
@@ -107,7 +108,9 @@ def load(
     source = Source(file, text.removeprefix("\ufeff"))
     node = read(source, report)
     if node is not None and not isinstance(node, Entries):
-        report.error(node.place, f"the file is {kind_of(node)}, not a mapping", "space: {lr: 1e-3}")
+        if not told_of_slip(node, SECTIONS, report):
+            fact = f"the file is {kind_of(node)}, not a mapping"
+            report.error(node.place, fact, "space: {lr: 1e-3}")
         report.stop()
     root = node if isinstance(node, Entries) else None
     if root is None and not overrides:

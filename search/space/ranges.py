@@ -33,7 +33,7 @@ def read_range(
     low = reader(node.items[0], f"{setting.name} (low)", report)
     high = reader(node.items[1], f"{setting.name} (high)", report)
     log = fields.read("log", _flag, False)
-    if low is None or high is None:
+    if low is None or high is None or not all(report.read(item.place) for item in node.items):
         return None
     raws = [item.raw if isinstance(item, Scalar) else "" for item in node.items]
     if low > high:

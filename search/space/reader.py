@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from search.problems import Place, Problem, SearchError
+from search.space.colons import slip_before
 from search.space.nodes import Entries, Entry, Items, Node, Scalar, Source, quote, short
 from search.space.report import Report
 from search.space.settings import Value
@@ -34,6 +35,13 @@ _INT = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
+_COLON_MISSING = (
+    "could not find expected ':'",
+    "mapping values are not",
+    "expected ',' or '}'",
+    "expected <block end>",
+)
+"""Complaints that a missing colon leads to."""
 _HINTS = {
     "cannot start any token": "indent with spaces; put text that starts with @, ` or % in quotes",
     "mapping values are not allowed": "put the value on its own line, or in quotes",
@@ -121,6 +129,13 @@ class _Reader:
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             start = mark.index if mark else 0
+            begun = error.context_mark.index if error.context_mark else None
+            if any(part in (error.problem or "") for part in _COLON_MISSING):
+                simple = "simple key" in (error.context or "")
+                slip = slip_before(self._source, start, begun if simple else None)
+                if slip is not None:
+                    self._report.error(slip.place, slip.fact, slip.fix)
+                    raise SearchError(self._report.errors) from None
             what = " ".join(str(part) for part in (error.problem, error.context) if part)
             raise self._refuse(start, start + 1, error.problem or "not YAML", _hint(what)) from None
         except (YAMLError, ValueError, OverflowError) as error:
@@ -242,9 +257,11 @@ class _Reader:
             if -_LARGEST <= whole < _LARGEST:
                 return whole
             self._report.error(place, f"{short(raw)} does not fit 64 bits", "a smaller number")
+            self._report.unreadable(place)
             return 0
         if _NOT_FINITE.fullmatch(raw):
             self._report.error(place, f"{raw} is not a finite number", "write a finite number")
+            self._report.unreadable(place)
             return 0.0
         if _FLOAT.fullmatch(raw):
             number = float(raw)
@@ -253,6 +270,7 @@ class _Reader:
             self._report.error(
                 place, f"{short(raw)} is too large for a number", "write a smaller number"
             )
+            self._report.unreadable(place)
             return 0.0
         return raw
 

@@ -17,6 +17,18 @@ class Report:
     file: str = ""
     """The space file: its problems come before those of flags."""
     problems: list[Problem] = field(default_factory=list)
+    found: int = 0
+    """Errors so far, those that are not said (see :meth:`unreadable`) too."""
+    _unreadable: list[Place] = field(default_factory=list)
+
+    def unreadable(self, place: Place) -> None:
+        """The value at ``place`` was reported and is not what was written: what
+        else seems wrong with it, or with the line's list that it is in, is not said."""
+        self._unreadable.append(place)
+
+    def read(self, place: Place) -> bool:
+        """Whether the value at ``place`` is what was written."""
+        return place not in self._unreadable
 
     def error(self, place: Place, fact: str, fix: str = "") -> None:
         """Add a problem that stops the command.
@@ -24,6 +36,9 @@ class Report:
         Raises:
             SearchError: With all of them, when there are more than MOST.
         """
+        self.found += 1
+        if any(_holds(place, spoiled) for spoiled in self._unreadable):
+            return
         self.problems.append(Problem(fact=fact, fix=fix, place=place))
         if len(self.errors) >= MOST:
             last = Problem(fact=f"more than {MOST} problems; the rest is not listed")
@@ -64,3 +79,9 @@ class Report:
             return (False, place.line, place.column)
 
         return tuple(sorted((p for p in self.problems if p.level in levels), key=key))
+
+
+def _holds(place: Place, inner: Place) -> bool:
+    return (place.file, place.line) == (inner.file, inner.line) and (
+        place.column <= inner.column < place.column + place.length
+    )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from search.problems import did_you_mean
+from search.space.colons import told_of_slip
 from search.space.nodes import Entries, Entry, Node, Scalar, kind_of, listed, quote
 from search.space.report import Report
 
@@ -170,7 +171,8 @@ def fields_of(
         example: What a right value looks like, for the fix.
     """
     if not isinstance(node, Entries):
-        report.error(node.place, f"{name} is {_found(node)}, not a mapping", example)
+        if not told_of_slip(node, known, report):
+            report.error(node.place, f"{name} is {_found(node)}, not a mapping", example)
         return None
     for entry in node.entries:
         if entry.name not in known:
@@ -180,11 +182,9 @@ def fields_of(
 
 def unknown_key(key: Scalar, fact: str, report: Report, known: Collection[str]) -> None:
     """Report a key that nothing reads."""
-    near = did_you_mean(key.raw, known)
-    if not near and ":" in key.raw and key.raw.partition(":")[0] in known:
-        head, _, tail = key.raw.partition(":")
-        report.error(key.place, f"{fact} {quote(key.raw)}", f"{head}: {tail}")
+    if told_of_slip(key, known, report):
         return
+    near = did_you_mean(key.raw, known)
     report.error(key.place, f"{fact} {quote(key.raw)}", near or f"one of {listed(sorted(known))}")
 
 

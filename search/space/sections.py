@@ -122,10 +122,10 @@ def read_epochs(node: Node, report: Report) -> Epochs:
     def epoch(node: Node, what: str, report: Report) -> int | None:
         return whole(node, what, report, bounds)
 
-    before = len(report.errors)
+    before = report.found
     high = fields.read("max", epoch, Epochs().max)
     low = fields.read("min", epoch, min(Epochs().min, high))
-    if low > high and len(report.errors) == before:
+    if low > high and report.found == before:
         entry = fields.entry("min")
         assert entry is not None
         given = fields.entry("max") is not None
@@ -187,7 +187,7 @@ def _named(node: Node, default: str) -> str:
 
 def read_budget(node: Node, report: Report) -> Budget:
     """The study's limit; what is not named is no limit."""
-    before = len(report.errors)
+    before = report.found
     fields = fields_of(node, "budget", report, ("trials", "minutes"), "{trials: 20}")
     if fields is None:
         return Budget()
@@ -199,7 +199,7 @@ def read_budget(node: Node, report: Report) -> Budget:
         trials=fields.read_or_none("trials", at_least_one),
         minutes=fields.read_or_none("minutes", minutes),
     )
-    if budget.trials is None and budget.minutes is None and len(report.errors) == before:
+    if budget.trials is None and budget.minutes is None and report.found == before:
         report.error(node.place, "budget has neither trials nor minutes", "{trials: 20}")
     return budget
 

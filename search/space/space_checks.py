@@ -56,7 +56,8 @@ def _shape(branch: PlacedBranch) -> str:
 def check_conditions(
     param: PlacedParam, params: list[PlacedParam], report: Report, *, lenient: bool
 ) -> None:
-    """Each condition names a key of the space, and (unless ``lenient``) values it can take."""
+    """Each condition names a key of the space, and values it can take; a condition
+    of the file need not where it is ``lenient``, one of a flag always."""
     by_name = {other.name: other for other in params}
     for branch in param.branches:
         for placed in branch.when:
@@ -69,7 +70,8 @@ def check_conditions(
                 )
                 continue
             domains = [other.domain for other in by_name[name].branches]
-            if lenient or not by_name[name].sound:
+            of_the_file = placed.place.file == report.file
+            if (lenient and of_the_file) or not by_name[name].sound:
                 continue
             for value, place in placed.values:
                 if not any(contains(domain, value) for domain in domains):

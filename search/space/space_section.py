@@ -8,6 +8,7 @@ take. The second part needs a sound first one.
 from __future__ import annotations
 
 from search.problems import did_you_mean
+from search.space.colons import told_of_slip
 from search.space.domain_text import read_branches
 from search.space.nodes import Entries, Node, kind_of, listed, quote
 from search.space.placed import Known, PlacedParam, PlacedSpace
@@ -33,14 +34,17 @@ def read_space(
     """
     if node is None:
         return PlacedSpace(params=(), sound=True)
-    before = len(report.errors)
+    before = report.found
     if not isinstance(node, Entries):
-        report.error(node.place, f"space is {kind_of(node)}, not a mapping", "lr: 1e-3")
+        if not told_of_slip(node, known.settings, report):
+            report.error(node.place, f"space is {kind_of(node)}, not a mapping", "lr: 1e-3")
         return PlacedSpace(params=(), sound=False)
     params = []
     for entry in node.entries:
         setting = known.settings.get(entry.name)
         if setting is None:
+            if told_of_slip(entry.key, known.settings, report):
+                continue
             near = did_you_mean(entry.name, known.settings)
             report.error(
                 entry.key.place,
@@ -48,7 +52,7 @@ def read_space(
                 near or f"one of {listed(tuple(known.settings), 20)}",
             )
             continue
-        errors = len(report.errors)
+        errors = report.found
         branches = read_branches(entry.value, setting, known, report)
         params.append(
             PlacedParam(
@@ -56,15 +60,15 @@ def read_space(
                 place=entry.key.place,
                 node=entry.value,
                 branches=branches,
-                sound=len(report.errors) == errors,
+                sound=report.found == errors,
             )
         )
     broken: set[str] = set()
     for param in params:
-        errors = len(report.errors)
+        errors = report.found
         check_alike(param, report)
         check_conditions(param, params, report, lenient=lenient)
-        if len(report.errors) > errors:
+        if report.found > errors:
             broken.add(param.name)
     ordered, circular = ordered_params(params, report)
     broken |= circular
@@ -75,7 +79,7 @@ def read_space(
     sized = _walkable(ordered, broken | unread)
     if all(name in sized or node.get(name) is None for name in ("backbone", "image_size")):
         check_sizes(sized, known, report)
-    return PlacedSpace(params=ordered, sound=len(report.errors) == before, lenient=lenient)
+    return PlacedSpace(params=ordered, sound=report.found == before, lenient=lenient)
 
 
 def _walkable(params: tuple[PlacedParam, ...], broken: set[str]) -> PlacedSpace:

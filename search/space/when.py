@@ -79,12 +79,12 @@ def _bounds(entry: Entry, setting: Setting, what: str, report: Report) -> Placed
             f"a list of values: {{{setting.name}: [...]}}",
         )
         return None
-    before = len(report.errors)
+    before = report.found
     fields = fields_of(entry.value, what, report, ("min", "max"), "{min: 1}")
     assert fields is not None
     low = fields.read_or_none("min", _edge)
     high = fields.read_or_none("max", _edge)
-    if len(report.errors) > before:
+    if report.found > before:
         return None
     if low is None and high is None:
         report.error(entry.value.place, f"{what} needs min, max or values", "{min: 1}")

@@ -196,3 +196,18 @@ def test_a_flag_does_not_hide_a_size_that_a_backbone_cannot_take(
 ) -> None:
     with pytest.raises(SearchError, match="vit_b_16 cannot take 100"):
         read(CONDITIONAL, overrides=[flag("space.image_size=100")])
+
+
+def test_a_condition_of_a_flag_that_nothing_reaches_is_refused_one_of_the_file_is_left_out(
+    read: Callable[..., Loaded],
+) -> None:
+    text = (
+        "data: {path: x}\n"
+        "space:\n"
+        "  unfreeze_depth: {int: [0, 5]}\n"
+        "  dropout: {value: 0.1, when: {unfreeze_depth: {min: 3}}}\n"
+    )
+    assert read(text, overrides=[flag("space.unfreeze_depth=1")]).spec
+    never = flag("space.lr={value: 1e-3, when: {unfreeze_depth: {min: 9}}}")
+    with pytest.raises(SearchError, match="when of lr: unfreeze_depth is never in this range"):
+        read(text, overrides=[never])
