@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from search.data.cache import GIGABYTE
 from search.space.domains import Space
 from search.space.points import values
 from search.space.settings import Value
+from search.space.spec import CacheSpec, StudySpec
 from search.training.config import SETTINGS
+
+BLOCKS = 5
+"""A stem and four stages."""
 
 
 def backbones_of(space: Space) -> tuple[str, ...]:
@@ -21,6 +26,18 @@ def image_sizes_of(space: Space) -> tuple[int, ...]:
 def depths_of(space: Space) -> tuple[int, ...]:
     """All depths of unfreezing that a space can choose."""
     return tuple(int(value) for value in _values(space, "unfreeze_depth"))
+
+
+def boundaries_of(spec: StudySpec) -> tuple[int, ...]:
+    """The boundaries behind which trials can train: blocks in front of it, 1..5."""
+    named = [dict(point).get("unfreeze_depth") for point in spec.first]
+    depths = {*depths_of(spec.space), *(int(depth) for depth in named if depth is not None)}
+    return tuple(sorted(BLOCKS - depth for depth in depths if depth < BLOCKS))
+
+
+def cache_bytes(cache: CacheSpec) -> int | None:
+    """The cache's byte budget; None where each machine decides."""
+    return None if cache.max_gb is None else round(cache.max_gb * GIGABYTE)
 
 
 def _values(space: Space, name: str) -> list[Value]:

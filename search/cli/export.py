@@ -50,7 +50,7 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
             objective=spec.objective,
             table=load_table(table),
             weights=spec.weights,
-            cache=cache_folder(os.environ),
+            cache=cache_folder(os.environ, spec.cache.dir),
             versions=versions(),
         ),
         Candidate(

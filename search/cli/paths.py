@@ -9,12 +9,12 @@ from pathlib import Path
 DEFAULT_STORAGE = "sqlite:///studies/studies.db"
 
 
-def cache_folder(env: Mapping[str, str]) -> Path:
-    """The folder for decoded images and fetched weights; not created here.
+def cache_folder(env: Mapping[str, str], of_space: str | None = None) -> Path:
+    """The folder for decoded images, activations and fetched weights; not created here.
 
-    ``SEARCH_CACHE`` when set, else the platform's own cache folder.
+    What the space file says, else ``SEARCH_CACHE``, else the platform's own.
     """
-    chosen = env.get("SEARCH_CACHE")
+    chosen = of_space or env.get("SEARCH_CACHE")
     if chosen:
         return Path(chosen).expanduser().absolute()
     import platformdirs

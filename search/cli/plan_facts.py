@@ -101,7 +101,7 @@ def gather(
             concurrency,
             seeds=SIMULATIONS,
         )
-    cache = cache_folder(env)
+    cache = cache_folder(env, spec.cache.dir)
     rows = backbone_rows(spec, cache)
     checkpoints = study_folder(spec.checkpoints.dir, spec.name)
     found = [

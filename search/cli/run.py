@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from search.cli.choices import backbones_of
+from search.cli.choices import backbones_of, boundaries_of, cache_bytes
 from search.cli.dashboard import beside
 from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
@@ -60,7 +60,7 @@ def _run(options: RunOptions) -> Exit:
     from search.study.lock import StudyLock
 
     spec = _say_the_plan(options)
-    cache = cache_folder(os.environ)
+    cache = cache_folder(os.environ, spec.cache.dir)
     folder = study_folder(spec.checkpoints.dir, spec.name)
     for place in (folder, cache):
         check_disk(place)
@@ -159,6 +159,8 @@ def _search(
                 table=str(folder / TABLE),
                 trials=str(folder / TRIALS),
                 cache=str(cache),
+                cache_bytes=cache_bytes(spec.cache),
+                boundaries=boundaries_of(spec),
                 run=uuid4().hex,
                 backbones=ready.backbones,
                 objective=spec.objective,

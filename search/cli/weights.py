@@ -29,7 +29,7 @@ def fetch(space: Path | None, flags: SpaceFlags) -> None:
 
     path = given(space, "weights fetch")
     spec = read_space(path, flags, env=os.environ).spec
-    cache = cache_folder(os.environ)
+    cache = cache_folder(os.environ, spec.cache.dir)
     rows: list[list[str]] = []
     problems: list[Problem] = []
     status = Exit.USAGE

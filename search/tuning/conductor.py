@@ -175,6 +175,8 @@ class Conductor:
         if self._tally.seconds_unsaved > SAVE_SECONDS:
             self.save_seconds()
         told: Told = result["told"]
+        for text in told.notes:
+            self._listener(Note(text=text))
         if told.failure is not None:
             self._settle(ray_id, told.failure)
             return False

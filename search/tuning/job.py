@@ -44,6 +44,10 @@ class TrialJob:
     trials: str
     """Absolute folder in which each trial has its own."""
     cache: str
+    cache_bytes: int | None
+    """What it may take; None lets each node decide from its disk."""
+    boundaries: tuple[int, ...]
+    """Between frozen and trained blocks, that trials of the study can have; 1..5."""
     run: str
     """Tells this run's marks from those of an earlier one."""
     backbones: tuple[PreparedBackbone, ...]
@@ -75,6 +79,8 @@ class Told:
     """Of the epoch, for the study; empty for a failure."""
     failure: Outcome | None = None
     """Set when the trial failed."""
+    notes: tuple[str, ...] = ()
+    """What a person should know, since the last report."""
 
 
 def trial_folder(trials: str | Path, number: int) -> Path:

@@ -32,6 +32,8 @@ class FineTune(tune.Trainable):
     """Trains the trial in ``config``; ``reset_config`` moves on to the next."""
 
     _epochs: Iterator[EpochReport]
+    _notes: list[str]
+    """What a person should know and was not told yet."""
     _worn: str = ""
     """What of the last trial could not be put back."""
 
@@ -84,20 +86,24 @@ class FineTune(tune.Trainable):
         except Exception as error:  # every other fault ends this trial, not the study
             why = f"{type(error).__name__}: {error}".splitlines()[0]
             return _failure(FailReason.ERROR, why, traceback.format_exc())
+        notes, self._notes = self._notes, []
         return {
             "epoch": report.epoch,
             "value": float(report.metrics[self._job.objective]),
-            "told": Told(attributes=_attributes(report)),
+            "told": Told(attributes=_attributes(report), notes=tuple(notes)),
         }
 
     def _begin(self, config: dict[str, Any]) -> None:
         trial, self._number, reported = unpack(config)
+        self._notes = []
         self._epochs = self._train(trial, reported)
 
     def _train(self, trial: TrialConfig, reported: int) -> Iterator[EpochReport]:
         """The epochs; a generator, so that every fault surfaces in ``step``."""
         folder = trial_folder(self._folder, self._number)
-        yield from self._worker.train(trial, folder, reported=reported)
+        yield from self._worker.train(
+            trial, folder, reported=reported, note=lambda text: self._notes.append(text)
+        )
 
 
 def _nothing() -> Iterator[EpochReport]:

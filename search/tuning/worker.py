@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,13 +17,16 @@ from torch import Tensor
 
 from search.backbones.availability import Located
 from search.backbones.weights import load_state
+from search.data.cache import Room, default_budget
 from search.data.manifest import load_table
-from search.data.store import decoded_side, open_decoded
+from search.data.store import BadStore, decoded_side, ensure_decoded, open_decoded
 from search.training.config import TrialConfig
 from search.training.fit import fit
 from search.training.inputs import TrialData, trial_data
 from search.training.report import EpochReport
 from search.training.reset import reset
+from search.training.stored import StoredPrefix, StoreSettings
+from search.training.worth import Worth
 from search.tuning.job import TrialJob
 
 _KEPT_BACKBONES = 2
@@ -36,6 +40,14 @@ class Worker:
         self._job = job
         self._table = load_table(Path(job.table))
         self._states: OrderedDict[str, Mapping[str, Tensor] | None] = OrderedDict()
+        cache = Path(job.cache)
+        budget = default_budget(cache) if job.cache_bytes is None else job.cache_bytes
+        self._store = StoreSettings(
+            cache=cache,
+            room=Room(cache, budget),
+            boundaries=frozenset(job.boundaries),
+            worth=Worth(),
+        )
         reset(threads=job.threads)
 
     def reset(self) -> None:
@@ -77,16 +89,24 @@ class Worker:
             objective=self._job.objective,
             maximize=self._job.maximize,
             reported=reported,
+            prefix=partial(StoredPrefix, settings=self._store, note=note),
             note=note,
         )
 
     def _data(self, config: TrialConfig, interpolation: str) -> TrialData:
-        decoded = open_decoded(
-            self._table,
-            side=decoded_side(config.image_size),
-            interpolation=interpolation,
-            cache=Path(self._job.cache),
-        )
+        side, cache = decoded_side(config.image_size), Path(self._job.cache)
+        try:
+            decoded = open_decoded(self._table, side=side, interpolation=interpolation, cache=cache)
+        except BadStore:
+            # Evicted, or this node has none of this size yet.
+            decoded = ensure_decoded(
+                self._table,
+                side=side,
+                interpolation=interpolation,
+                cache=cache,
+                progress=lambda what, done, total: None,
+                workers=self._job.threads,
+            )
         return trial_data(self._table, decoded.images)
 
     def _state(self, name: str) -> Mapping[str, Tensor] | None:

@@ -24,18 +24,19 @@ from search.training.metrics import metrics
 pytestmark = pytest.mark.slow  # many short trainings: make test has the time
 
 
-def test_predict_meets_the_validation_metrics_that_training_recorded_exactly(
+def test_predict_meets_the_validation_metrics_that_training_recorded(
     folder: Path, candidate: Candidate, table: ImageTable
 ) -> None:
     found, labels = evaluate(Predictor.open(folder, device="cpu"), table, "val")
     recorded = load_trained(candidate.checkpoints).metrics
-    assert metrics(found, labels) == dict(recorded)
+    # Training rounds what frozen blocks put out to float16, the exported model does not.
+    exact = metrics(found, labels)
+    assert exact.pop("loss") == pytest.approx(recorded["loss"], rel=1e-3)
+    assert exact == {name: value for name, value in recorded.items() if name != "loss"}
     assert len(labels) == 9
 
 
-def test_needs_the_folder_and_nothing_else(
-    folder: Path, table: ImageTable, tmp_path: Path
-) -> None:
+def test_needs_the_folder_and_nothing_else(folder: Path, table: ImageTable, tmp_path: Path) -> None:
     moved = tmp_path / "elsewhere" / "model"
     shutil.copytree(folder, moved)
     files = [table.absolute(row) for row in table.rows]
@@ -82,7 +83,9 @@ def test_a_bad_image_is_an_entry_of_its_own_and_the_others_are_labelled(
         [mixed], progress=lambda done, total: seen.append((done, total))
     )
     assert [each.path for each in found] == [
-        mixed / "a.jpg", mixed / "b.png", mixed / "deep" / "d.PNG",
+        mixed / "a.jpg",
+        mixed / "b.png",
+        mixed / "deep" / "d.PNG",
     ]
     assert found[0].error.startswith("is none of JPEG")
     assert found[0].label == ""

@@ -244,6 +244,9 @@ class _FailsAt:
             raise self._error
         return self._real(*arguments)
 
+    def ahead(self, number: int) -> int:
+        return self._real.ahead(number)
+
 
 @pytest.mark.parametrize("calls", [3, pytest.param(1, marks=pytest.mark.slow), 8])
 def test_cut_anywhere_the_trial_goes_on_to_the_bit(
