@@ -6,10 +6,12 @@ of the file in one go, each with its line.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,6 +154,13 @@ def _read(manifest: Path) -> str:
             fix="check data.manifest; it starts at the current folder",
             status=Exit.DATA,
         ) from error
+    if _is_utf16(content):
+        raise fail(
+            f"{manifest} is UTF-16 text (what Excel saves as Unicode Text), not UTF-8",
+            fix='in Excel: Save As, "CSV UTF-8 (Comma delimited)"; elsewhere: '
+            f"iconv -f UTF-16 -t UTF-8 {shlex.quote(manifest.name)} | tr '\\t' , > utf8.csv",
+            status=Exit.DATA,
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -161,6 +170,14 @@ def _read(manifest: Path) -> str:
             fix=f"iconv -f LATIN1 -t UTF-8 {manifest.name}",
             status=Exit.DATA,
         ) from error
+
+
+def _is_utf16(content: bytes) -> bool:
+    """By its mark, or because every second byte of its start is 0."""
+    start = content[:200]
+    return start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or any(
+        len(half) > 3 and not any(half) for half in (start[::2], start[1::2])
+    )
 
 
 def _rows(

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from search.data.images import PARTS, Part
-from search.data.listing import PART_NAMES, Found, Listing, quantity
-from search.problems import Exit, SearchError, fail
+from search.data.listing import PART_NAMES, Found, Listing, capped, quantity
+from search.problems import Exit, Problem, SearchError, fail
 
 SUFFIXES = frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"]
@@ -47,6 +47,7 @@ def list_folder(folder: Path) -> Listing:
         tops = [(None, root)]
     images: list[Found] = []
     classes: set[str] = set()
+    _check_links(root, [top for _, top in tops])
     for part, top in tops:
         for class_folder in _folders(top):
             if not _utf8(class_folder.name):
@@ -54,9 +55,6 @@ def list_folder(folder: Path) -> Listing:
                     f"the class folder {class_folder.name!r} has a name that is not UTF-8",
                     "rename it",
                 )
-            if walk.leads_out(class_folder):
-                walk.refuse(class_folder)
-                continue
             classes.add(class_folder.name)
             images += [
                 Found(path=path, label=class_folder.name, part=part)
@@ -69,7 +67,7 @@ def list_folder(folder: Path) -> Listing:
             walk.notes.append(
                 f"{quantity(loose, 'image')} directly in {top} passed over: in no class folder"
             )
-    if not classes and not walk.refused:
+    if not classes:
         raise _fail(f"{root} holds no class folders", f"{root}/<class>/<image>.jpg")
     images.sort(key=lambda image: image.path)
     if parts:
@@ -185,6 +183,47 @@ def _folders(folder: Path) -> Iterator[Path]:
     """Visible folders directly inside, sorted; links to folders included."""
     for entry in _entries(folder):
         if os.path.isdir(entry.path):
+            yield Path(entry.path)
+
+
+def _check_links(root: Path, tops: list[Path]) -> None:
+    """No class (or part) is missing without a word because its folder is a link.
+
+    Raises:
+        SearchError: Exit.DATA, naming every link where a class folder should be
+            that leads to nothing or out of the data.
+    """
+    parts = [path for path in _links_to_nothing(root) if path.name.lower() in PART_NAMES]
+    classes = [path for top in tops for path in _links_to_nothing(top)]
+    problems = [
+        Problem(
+            fact=f"{path} is a link to nothing ({os.readlink(path)}), where a class could be",
+            fix="mend the link, or remove it",
+        )
+        for path in dict.fromkeys([*parts, *classes])
+    ]
+    problems += [
+        Problem(
+            fact=f"class {path.name!r} would be lost: its folder {path} is a link that leads out "
+            f"of the data folder, to {path.resolve()}",
+            fix="put the images themselves there, or remove the link",
+        )
+        for top in tops
+        for path in _folders(top)
+        if leads_out(path, root)
+    ]
+    if problems:
+        raise SearchError(capped(problems), Exit.DATA)
+
+
+def _links_to_nothing(folder: Path) -> Iterator[Path]:
+    """Visible broken links directly inside whose names are not those of images."""
+    for entry in _entries(folder):
+        if (
+            entry.is_symlink()
+            and not os.path.exists(entry.path)
+            and os.path.splitext(entry.name)[1].lower() not in SUFFIXES
+        ):
             yield Path(entry.path)
 
 

@@ -157,6 +157,8 @@ def test_a_thousand_problems_are_counted_and_not_shown(folder: Path) -> None:
         pytest.param('path,label\na.png,"cat\n', "2: not CSV from here on", id="open_quote"),
         pytest.param("path,label,split\na.png,cat,test\n", "no image in train", id="no_train"),
         pytest.param(b"path,label\na.png,caf\xe9\n", "line 2 is not UTF-8", id="latin1"),
+        pytest.param("path\tlabel\na.png\tcat\n".encode("utf-16"), "is UTF-16", id="utf_16"),
+        pytest.param("path,label\na,b\n".encode("utf-16-be"), "is UTF-16", id="utf_16_no_mark"),
         pytest.param("path,label\na\0.png,cat\n", "NUL", id="nul"),
         pytest.param("path,label\na.png," + "x" * 200_000, "field larger than", id="huge_field"),
     ],
@@ -164,6 +166,16 @@ def test_a_thousand_problems_are_counted_and_not_shown(folder: Path) -> None:
 def test_what_is_no_manifest_is_refused(folder: Path, text: str | bytes, said: str) -> None:
     found = problems(folder, text)
     assert any(said in problem for problem in found), found
+
+
+def test_what_a_spreadsheet_saved_is_named_with_what_to_save_instead(folder: Path) -> None:
+    (folder / "my list.csv").write_bytes("path\tlabel\na.png\tcat\n".encode("utf-16"))
+    with pytest.raises(SearchError) as caught:
+        find_images(DataSpec(manifest="my list.csv"), base=folder)
+    assert caught.value.status is Exit.DATA
+    fix = caught.value.problems[0].fix
+    assert '"CSV UTF-8 (Comma delimited)"' in fix
+    assert "iconv -f UTF-16 -t UTF-8 'my list.csv' | tr '\\t' , > utf8.csv" in fix
 
 
 def test_a_manifest_that_is_not_there_is_refused(folder: Path) -> None:

@@ -83,9 +83,7 @@ def test_files_that_are_no_images_are_counted_in_a_note(folder: Path, pictures: 
     (folder / "README.md").write_text("beside the classes")
     listing = list_folder(folder)
     assert len(listing.images) == 1
-    assert listing.notes == (
-        "4 files passed over: not images (.txt 2, .json 1, no suffix 1)",
-    )
+    assert listing.notes == ("4 files passed over: not images (.txt 2, .json 1, no suffix 1)",)
 
 
 def test_suffixes_in_capitals_are_images(folder: Path) -> None:
@@ -165,7 +163,6 @@ def test_links_that_lead_out_are_refused_and_listed(
     (folder / "cat" / "out.png").symlink_to(outside / "a.png")
     (folder / "cat" / "relative.png").symlink_to("../../secret/a.png")
     (folder / "cat" / "deep").symlink_to(outside)
-    (folder / "stolen").symlink_to(outside)
     listing = list_folder(folder)
     assert set(named(listing)) == {"cat/00.png", "cat/inside.png"}
     reason = "is a link that leads out of the data folder"
@@ -173,8 +170,36 @@ def test_links_that_lead_out_are_refused_and_listed(
         ("cat/deep", reason),
         ("cat/out.png", reason),
         ("cat/relative.png", reason),
-        ("stolen", reason),
     )
+
+
+def test_a_class_folder_that_is_a_link_out_or_to_nothing_is_named(
+    folder: Path, pictures: Pictures, tmp_path: Path
+) -> None:
+    pictures("cat", 3)
+    (tmp_path / "secret").mkdir()
+    (folder / "stolen").symlink_to(tmp_path / "secret")
+    (folder / "dog").symlink_to("/no/such/disk/dog")
+    (folder / "same").symlink_to(folder / "cat")
+    (folder / "loose.png").symlink_to("/no/such/file")
+    facts = [problem.fact for problem in refused(folder).problems]
+    assert facts == [
+        f"{folder}/dog is a link to nothing (/no/such/disk/dog), where a class could be",
+        f"class 'stolen' would be lost: its folder {folder}/stolen is a link that leads out of "
+        f"the data folder, to {tmp_path}/secret",
+    ]
+
+
+def test_a_part_that_is_a_link_to_nothing_is_named(folder: Path, pictures: Pictures) -> None:
+    pictures("train/cat", 1)
+    pictures("test/cat", 1)
+    (folder / "val").symlink_to("../elsewhere")
+    (folder / "latest").symlink_to("nothing")
+    (folder / "train" / "dog").symlink_to("nothing")
+    facts = [problem.fact for problem in refused(folder).problems]
+    assert len(facts) == 2
+    assert f"{folder}/val is a link to nothing (../elsewhere)" in facts[0]
+    assert f"{folder}/train/dog is a link to nothing (nothing)" in facts[1]
 
 
 def test_links_in_a_circle_end(folder: Path, pictures: Pictures) -> None:
