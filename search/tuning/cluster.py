@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.problems import Exit, fail
+from search.tuning.address import START, probe
 from search.tuning.resources import NodeSize
 
 _QUIET = {
@@ -50,10 +51,13 @@ def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Clust
         cpus: Cores that a local start may use; None takes those of this process.
 
     Raises:
-        SearchError: If no cluster answers at ``address``; exit 69.
+        SearchError: If no cluster answers at ``address``; exit 69, within seconds
+            where nothing like Ray listens.
     """
     for name, value in (_QUIET | (_LOOPBACK if address is None else {})).items():
         os.environ.setdefault(name, value)
+    if address is not None:
+        probe(address, encrypted=os.environ.get("RAY_USE_TLS", "0") not in ("", "0"))
     import ray
 
     for name in ("ray", "ray.tune", "ray.air"):
@@ -70,10 +74,14 @@ def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Clust
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        if address is None:
+            raise
+        # Another port of Ray's, another version of it, no token for it, or gone since.
+        why = str(error).strip().splitlines() or [type(error).__name__]
         raise fail(
-            f"no Ray cluster answers at {address}: {str(error).splitlines()[0]}",
-            fix="ray start --head on the head node, or leave --address out to use this machine",
+            f"the Ray cluster at {address} cannot be joined: {' '.join(why[:3])}",
+            fix=START,
             status=Exit.MISSING,
         ) from error
     try:

@@ -284,7 +284,9 @@ def test_a_grid_is_walked_once_and_ends(open_again: Open) -> None:
         recorder.settle(asked.number, COMPLETE)
     assert points[0] == {"unfreeze_depth": 0}
     assert sorted(point["lr"] for point in points[1:]) == pytest.approx([0.1, 1.0, 10.0])
+    assert "exhausted" not in open_again(wanted).view().attributes
     assert open_again(wanted).ask() is None
+    assert open_again(wanted).view().attributes["exhausted"] is True  # the next run knows
 
 
 def test_the_budget_may_change_but_the_space_may_not(open_again: Open) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -27,6 +29,17 @@ def test_what_rays_memory_monitor_kills_is_out_of_memory_and_ends_no_study(
     assert "Traceback" not in done.stderr
     assert done.returncode == 0, done.stderr
     assert states(workplace.folder) == {0: "FAIL"}
+
+
+def test_an_address_without_ray_is_refused_before_a_minute_is_lost(workplace: Workplace) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        done = workplace.run("run", "tiny.yaml", "--address", address)
+    assert time.monotonic() - began < 30  # imports and the reading of the file among it
+    assert done.returncode == 69
+    assert f"what listens at {address} is not Ray" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.fixture

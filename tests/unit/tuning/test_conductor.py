@@ -366,6 +366,7 @@ def test_a_finite_space_that_was_tried_whole_ends_the_run() -> None:
     assert run.ask("b") is None
     assert run.conductor.exhausted
     assert run.conductor.ended
+    assert run.view().attributes["exhausted"] is True
 
 
 def test_a_trial_cut_between_its_stop_and_its_end_is_pruned_without_training_on() -> None:
