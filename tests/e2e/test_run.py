@@ -186,3 +186,23 @@ def test_a_password_is_not_repeated(workplace: Workplace) -> None:
     done = workplace.run("run", "tiny.yaml", "--set", url)
     assert done.returncode == 74
     assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_space_that_was_tried_whole_starts_nothing_again(workplace: Workplace) -> None:
+    workplace.space(trials=9, epochs=1)
+    finite = (
+        "--set",
+        "space.lr=0.01",
+        "--set",
+        "space.augmentation=none",
+    )  # depth 0 and 1 are left
+    first = workplace.run("run", "tiny.yaml", *finite)
+    assert first.returncode == 0, first.stderr
+    assert "starting Ray" in first.stdout
+    again = workplace.run("run", "tiny.yaml", *finite)
+    assert again.returncode == 0, again.stderr
+    for done in (first, again):
+        assert (
+            "every point of the space was tried; a larger space needs another --name" in done.stdout
+        )
+    assert "starting Ray" not in again.stdout
