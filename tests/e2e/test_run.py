@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.data.manifest import load_table
+from search.study.views import find
 from tests.e2e.workplace import Workplace
 
 pytestmark = pytest.mark.slow
@@ -94,6 +95,12 @@ def test_with_another_checkpoints_dir_all_weights_are_found(workplace: Workplace
     done = workplace.run("export", "tiny", "--trial", "0", "--to", "default")
     assert done.returncode == 0, done.stderr
     assert not (workplace.folder / "moved" / "tiny" / "trials" / "00000").exists()
+    study = find(f"sqlite:///{workplace.folder}/studies/studies.db", "tiny")
+    assert study is not None
+    assert study.attributes["folders"] == [
+        str(workplace.folder / place / "tiny") for place in ("studies", "moved")
+    ]
+    assert study.attributes["test_opened"].get("default", 0) <= 1  # kept in the first folder
 
 
 def test_nothing_is_written_outside_studies_and_the_cache(workplace: Workplace) -> None:
