@@ -14,7 +14,7 @@ Shapes: B batch, C channels, H height, W width, F features, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -178,6 +178,7 @@ def build(
     state: Mapping[str, Tensor] | None,
     seed: int,
     body_seed: int = 0,
+    trained: int = len(BLOCKS),
 ) -> Staged:
     """A backbone with a new head, in eval mode, on the CPU, in float32.
 
@@ -188,12 +189,14 @@ def build(
         dropout: Probability of dropping a feature in front of the head, [0, 1).
         state: The body's tensors under the library's names, as
             ``weights.load_state`` gives them; a head among them is ignored.
-            They are copied. A ViT's position embedding is resized where needed.
-            None initialises the body at random.
+            A ViT's position embedding is resized where needed. None initialises
+            the body at random.
         seed: Of the new head.
         body_seed: Of a random body, which depends on (name, image_size,
             body_seed) alone: all trials of a study start from the same one, as
             they do from pretrained weights.
+        trained: How many blocks, counted from the head, will be changed, 0..5.
+            Their tensors are copied; the other blocks share ``state``'s.
 
     Raises:
         ValueError: If the backbone does not take ``image_size``, or ``state``
@@ -217,7 +220,10 @@ def build(
     model.set_submodule(plan.head, head)
     if state is not None:
         mine = {f"{plan.head}.weight": head.weight, f"{plan.head}.bias": head.bias}
-        _assign(model, _copied(state, model, image_size) | mine)
+        frozen = set(BLOCKS[: len(BLOCKS) - trained])
+        owners = Staged(name, model, plan, dropout).owners()
+        shared = {tensor for tensor, block in owners.items() if block in frozen}
+        _assign(model, _copied(state, model, image_size, shared) | mine)
     return Staged(name, model, layout(name, model), dropout)
 
 
@@ -232,7 +238,7 @@ def restore(name: str, *, classes: int, image_size: int, state: Mapping[str, Ten
         ValueError: If a tensor is missing, unknown or of another shape.
     """
     model = skeleton(name, classes=classes, image_size=image_size)
-    _assign(model, _copied(state, model, image_size=None))
+    _assign(model, _copied(state, model, image_size=None, shared=()))
     return Staged(name, model, layout(name, model), dropout=0.0)
 
 
@@ -248,16 +254,19 @@ def new_head(features: int, classes: int, seed: int) -> nn.Linear:
 
 
 def _copied(
-    state: Mapping[str, Tensor], model: nn.Module, image_size: int | None
+    state: Mapping[str, Tensor],
+    model: nn.Module,
+    image_size: int | None,
+    shared: Collection[str],
 ) -> dict[str, Tensor]:
-    """Contiguous copies in the model's types; positions resized to the model's grid."""
+    """Contiguous copies in the model's types, those that are shared apart; positions
+    resized to the model's grid."""
     wanted = model.state_dict()
+    types = {name: wanted[name].dtype if name in wanted else state[name].dtype for name in state}
     copies = {
-        name: tensor.detach().to(
-            dtype=wanted[name].dtype if name in wanted else tensor.dtype,
-            memory_format=torch.contiguous_format,
-            copy=True,
-        )
+        name: tensor.detach().to(dtype=types[name])
+        if name in shared
+        else tensor.detach().to(dtype=types[name], memory_format=torch.contiguous_format, copy=True)
         for name, tensor in state.items()
     }
     if image_size is not None and POSITIONS in copies:

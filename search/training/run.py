@@ -68,6 +68,7 @@ def start(
         dropout=config.dropout,
         state=weights,
         seed=config.seed,
+        trained=config.unfreeze_depth,
     ).to(target, memory_format=torch.channels_last)
     staged.set_mode(config.unfreeze_depth, training=True)
     boundary = Boundary(

@@ -7,6 +7,7 @@ rooms below ``tuning`` but not ray, so that it can be run and tested alone.
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -49,6 +50,9 @@ class Worker:
             worth=Worth(),
         )
         reset(threads=job.threads)
+        # What the imports left is not looked through again after every trial.
+        gc.collect()
+        gc.freeze()
 
     def reset(self) -> None:
         """Put the process back between two trials.
@@ -112,7 +116,7 @@ class Worker:
     def _state(self, name: str) -> Mapping[str, Tensor] | None:
         if name not in self._states:
             prepared = self._job.backbone(name)
-            self._states[name] = load_state(
+            state = load_state(
                 Located(
                     name=name,
                     path=None if prepared.weights is None else Path(prepared.weights),
@@ -120,6 +124,7 @@ class Worker:
                     preprocessing=prepared.preprocessing,
                 )
             )
+            self._states[name] = None if state is None else _laid_out(state)
         self._states.move_to_end(name)
         while len(self._states) > _KEPT_BACKBONES:
             self._states.popitem(last=False)
@@ -129,3 +134,11 @@ class Worker:
         if self._job.device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("Ray gave this trial a GPU that torch cannot use")
         return self._job.device
+
+
+def _laid_out(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors as convolutions read them, so that trials share them as they are."""
+    return {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in state.items()
+    }
