@@ -68,9 +68,7 @@ class SearchError(Exception):
         status: The exit status of the command.
     """
 
-    def __init__(
-        self, problems: Iterable[Problem], status: Exit = Exit.USAGE
-    ) -> None:
+    def __init__(self, problems: Iterable[Problem], status: Exit = Exit.USAGE) -> None:
         self.problems = tuple(problems)
         self.status = status
         if not self.problems:

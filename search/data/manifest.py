@@ -20,9 +20,7 @@ _FORMAT = 1
 
 def fingerprint(rows: Iterable[ImageRow], classes: Sequence[str]) -> str:
     """sha256 over sorted (relative path, content hash, label name, part), 64 hex digits."""
-    lines = sorted(
-        json.dumps([row.path, row.sha256, classes[row.label], row.part]) for row in rows
-    )
+    lines = sorted(json.dumps([row.path, row.sha256, classes[row.label], row.part]) for row in rows)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -75,13 +75,20 @@ def prepare(
     check_classes(listing.images, listing.classes, where=where)
     images = _subset(listing, spec)
     checked = check_files(
-        listing.root, [image.path for image in images],
-        cache=cache, progress=progress, workers=workers,
+        listing.root,
+        [image.path for image in images],
+        cache=cache,
+        progress=progress,
+        workers=workers,
     )
-    skipped = tuple(sorted([
-        *listing.refused,
-        *((path, result.reason) for path, result in checked.items() if result.reason),
-    ]))
+    skipped = tuple(
+        sorted(
+            [
+                *listing.refused,
+                *((path, result.reason) for path, result in checked.items() if result.reason),
+            ]
+        )
+    )
     if len(skipped) > spec.max_bad:
         raise _too_many(skipped, len(images) + len(listing.refused), spec.max_bad)
     good = [image for image in images if not checked[image.path].reason]
@@ -97,13 +104,15 @@ def prepare(
                 fix="more groups, or a split column that says which goes where",
                 status=Exit.DATA,
             )
-    return Prepared(
-        table=table, skipped=skipped, notes=(*listing.notes, *_notes(table))
-    )
+    return Prepared(table=table, skipped=skipped, notes=(*listing.notes, *_notes(table)))
 
 
 def check_files(
-    root: Path, paths: Sequence[str], *, cache: Path, progress: Progress,
+    root: Path,
+    paths: Sequence[str],
+    *,
+    cache: Path,
+    progress: Progress,
     workers: int | None = None,
 ) -> dict[str, Checked]:
     """Open and decode every file, or remember that it was done.
@@ -205,9 +214,7 @@ def _too_many(skipped: Sequence[tuple[str, str]], total: int, max_bad: int) -> S
     return SearchError([*capped(problems), summary], Exit.DATA)
 
 
-def _table(
-    listing: Listing, images: Sequence[Found], checked: Mapping[str, Checked]
-) -> ImageTable:
+def _table(listing: Listing, images: Sequence[Found], checked: Mapping[str, Checked]) -> ImageTable:
     classes = tuple(sorted({image.label for image in images}))
     index = {label: at for at, label in enumerate(classes)}
     rows = []
@@ -254,9 +261,7 @@ def _notes(table: ImageTable) -> Iterator[str]:
         )
     present = {(row.part, row.label) for row in table.rows}
     for part in PARTS:
-        lacking = [
-            name for label, name in enumerate(table.classes) if (part, label) not in present
-        ]
+        lacking = [name for label, name in enumerate(table.classes) if (part, label) not in present]
         if lacking:
             more = f" and {len(lacking) - 5:,} more classes" if len(lacking) > 5 else ""
             yield f"{part} has no image of {', '.join(map(repr, lacking[:5]))}{more}"

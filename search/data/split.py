@@ -79,11 +79,7 @@ def assign_parts(
     units = _units(pool, split.seed, same)
     chosen = _fill(units, cut, targets)
     _repair(units, chosen, cut)
-    part_of = {
-        image.path: part
-        for unit, part in zip(units, chosen, strict=True)
-        for image in unit
-    }
+    part_of = {image.path: part for unit, part in zip(units, chosen, strict=True) for image in unit}
     return tuple(replace(image, part=part_of.get(image.path, image.part)) for image in images)
 
 
@@ -185,7 +181,8 @@ def _fill(
 
         def cost(part: Part, counts: Counter[str] = counts) -> float:
             return sum(
-                count * (count + 2.0 * (have[part][label] - targets[part][label]))
+                count
+                * (count + 2.0 * (have[part][label] - targets[part][label]))
                 / max(targets[part][label], 0.5)
                 for label, count in counts.items()
             )

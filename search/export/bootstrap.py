@@ -190,9 +190,7 @@ def _strata(labels: Ints) -> Iterator[tuple[int, Ints]]:
         yield int(label), where
 
 
-def _indices(
-    size: int, resamples: int, rng: np.random.Generator
-) -> Iterator[tuple[slice, Ints]]:
+def _indices(size: int, resamples: int, rng: np.random.Generator) -> Iterator[tuple[slice, Ints]]:
     """Rows of draws with replacement from ``range(size)``, a chunk at a time."""
     for rows in _rows(resamples, size):
         yield rows, rng.integers(size, size=(rows.stop - rows.start, size))

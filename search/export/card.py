@@ -174,8 +174,10 @@ def _data(info: ModelInfo) -> list[str]:
     return [
         *parts,
         "",
-        f"{len(info.labels)} classes: " + ", ".join(markdown(name) for name in info.labels[:50])
-        + (f" and {len(info.labels) - 50} more" if len(info.labels) > 50 else "") + ".",
+        f"{len(info.labels)} classes: "
+        + ", ".join(markdown(name) for name in info.labels[:50])
+        + (f" and {len(info.labels) - 50} more" if len(info.labels) > 50 else "")
+        + ".",
         f"Fingerprint of images, labels and split: `{markdown(info.fingerprint)}`.",
     ]
 

@@ -183,9 +183,7 @@ def _info(document: Mapping[str, Any]) -> ModelInfo:
         objective=objective,
         params=_of(document, "params"),
         epoch=_whole(document, "epoch", low=1),
-        validation={
-            name: _number(value) for name, value in _of(document, "validation").items()
-        },
+        validation={name: _number(value) for name, value in _of(document, "validation").items()},
         images={name: int(count) for name, count in _of(document, "images").items()},
         test=None if test is None else _test(test, labels),
         measured_on=_text(document, "measured_on"),

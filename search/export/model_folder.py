@@ -145,8 +145,7 @@ def _fill(folder: Path, contents: ModelContents) -> None:
     from safetensors.torch import save_file
 
     tensors = {
-        name: tensor.detach().cpu().clone().contiguous()
-        for name, tensor in contents.state.items()
+        name: tensor.detach().cpu().clone().contiguous() for name, tensor in contents.state.items()
     }
     weights = folder / WEIGHTS_FILE
     try:

@@ -41,8 +41,10 @@ def squares(
     """
     step = max(64, _BYTES // (side * side * 3))
     for start in range(0, len(paths), step):
-        some = [_Task(path=path, side=side, interpolation=interpolation)
-                for path in paths[start : start + step]]
+        some = [
+            _Task(path=path, side=side, interpolation=interpolation)
+            for path in paths[start : start + step]
+        ]
         found: dict[int, NDArray[np.uint8] | str] = {}
         for index, result in each(_decode, some, crashed=_crashed):
             found[start + index] = result

@@ -181,9 +181,7 @@ def _features(
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
         pixels = torch.from_numpy(job.images[padded(chosen, size)]).to(device)
-        images = warp.evaluated(
-            pixels, image_size=job.image_size, preprocessing=job.preprocessing
-        )
+        images = warp.evaluated(pixels, image_size=job.image_size, preprocessing=job.preprocessing)
         found = run_frozen(staged, warp.normalised(images, job.preprocessing), len(BLOCKS))
         features_NF[start : start + len(chosen)] = found[: len(chosen)].float().cpu().numpy()
         progress(start + len(chosen), len(rows))

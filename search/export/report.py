@@ -77,9 +77,7 @@ class TestResult:
         return {
             "n": self.n,
             "metrics": dict(self.metrics),
-            "intervals": {
-                name: [each.low, each.high] for name, each in self.intervals.items()
-            },
+            "intervals": {name: [each.low, each.high] for name, each in self.intervals.items()},
             "classes": [
                 [each.name, each.precision, each.recall, each.f1, each.support]
                 for each in self.classes

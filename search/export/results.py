@@ -115,8 +115,16 @@ class FinalResults:
         plain = {
             name: document[name]
             for name in (
-                "study", "objective", "trial", "epoch", "value", "params",
-                "default_trial", "opened", "folder", "seconds",
+                "study",
+                "objective",
+                "trial",
+                "epoch",
+                "value",
+                "params",
+                "default_trial",
+                "opened",
+                "folder",
+                "seconds",
             )
         }
         return cls(

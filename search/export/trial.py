@@ -149,9 +149,7 @@ def contents(
     return ModelContents(info=info, state=staged.model.state_dict())
 
 
-def _origins(
-    origin: Origin, known: BackboneInfo, *, random: bool
-) -> tuple[str, tuple[str, ...]]:
+def _origins(origin: Origin, known: BackboneInfo, *, random: bool) -> tuple[str, tuple[str, ...]]:
     """What training started from, and what must be said about it and the images."""
     own = dict(origin.weights.files).get(known.name)
     images = (f"images: {origin.table.licence}",) if origin.table.licence else ()

@@ -135,9 +135,7 @@ def identity(document: Mapping[str, Any]) -> Document:
         ("cache", ("dir", "max_gb")),
     ):
         if isinstance(kept.get(section), dict):
-            kept[section] = {
-                name: part for name, part in kept[section].items() if name not in free
-            }
+            kept[section] = {name: part for name, part in kept[section].items() if name not in free}
     return kept
 
 

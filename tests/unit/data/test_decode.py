@@ -156,8 +156,8 @@ def png(bits: int, colour: int, width: int, row: bytes, extra: bytes = b"") -> b
     """A PNG of one row, written by hand: PIL writes no 16-bit RGB and no 16-bit tRNS."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(
-            ">I", zlib.crc32(kind + data)
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
     head = struct.pack(">IIBBBBB", width, 1, bits, colour, 0, 0, 0)

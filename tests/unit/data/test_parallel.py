@@ -39,9 +39,7 @@ def test_nothing_to_do_starts_nothing() -> None:
 
 def test_an_item_that_kills_its_process_costs_that_item_alone() -> None:
     items = [DIE if n in (3, 21) else str(n) for n in range(40)]
-    assert run(items, 2) == [
-        f"died of {DIE}" if n in (3, 21) else n for n in range(40)
-    ]
+    assert run(items, 2) == [f"died of {DIE}" if n in (3, 21) else n for n in range(40)]
 
 
 def test_what_the_function_raises_is_raised() -> None:

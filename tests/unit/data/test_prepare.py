@@ -242,9 +242,7 @@ def test_copies_in_several_given_parts_and_classes_are_noted(
     assert "1 image with the same content in several classes" in contradicting
 
 
-def test_copies_in_one_folder_go_to_one_part(
-    folder: Path, cache: Path, pictures: Pictures
-) -> None:
+def test_copies_in_one_folder_go_to_one_part(folder: Path, cache: Path, pictures: Pictures) -> None:
     for label in ("a", "b"):
         for path in pictures(label, 10):
             path.with_name(f"copy of {path.name}").write_bytes(path.read_bytes())
@@ -259,9 +257,7 @@ def test_a_subset_opens_and_keeps_so_many_images(folder: Path, cache: Path) -> N
     (folder / "dog" / "20.png").touch()
     told: list[tuple[str, int, int]] = []
     spec = DataSpec(path=str(folder), max_images=9, max_bad=1)
-    table = prepare(
-        spec, base=folder, cache=cache, progress=lambda *what: told.append(what)
-    ).table
+    table = prepare(spec, base=folder, cache=cache, progress=lambda *what: told.append(what)).table
     assert told[-1][1:] == (9, 9)
     assert 8 <= len(table.rows) <= 9
     assert "max_images is too few for 2 classes" in str(refused(folder, cache, max_images=5))
@@ -274,9 +270,7 @@ def test_a_manifest_with_groups(folder: Path, cache: Path, pictures: Pictures) -
             number = int(path.stem)
             lines.append(f"{label}/{path.name},{label},{label}{number // 2}")
     (folder / "list.csv").write_text("\n".join(lines) + "\n")
-    table = prepare(
-        DataSpec(manifest="list.csv"), base=folder, cache=cache, progress=silent
-    ).table
+    table = prepare(DataSpec(manifest="list.csv"), base=folder, cache=cache, progress=silent).table
     parts: dict[str, set[str]] = {}
     for row in table.rows:
         parts.setdefault(row.group, set()).add(row.part)

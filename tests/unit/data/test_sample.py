@@ -29,9 +29,7 @@ def test_the_package_is_read_without_being_imported() -> None:
         "n = len(list_sample('solar-cells').images);"
         "print(n, *({'elpv_dataset', 'numpy', 'PIL', 'torch'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["2624"]
 
 

@@ -26,9 +26,7 @@ def found(counts: dict[str, int], part: str | None = None) -> list[Found]:
 
 
 def tally(images: tuple[Found, ...]) -> dict[str, Counter[str]]:
-    return {
-        part: Counter(image.label for image in images if image.part == part) for part in PARTS
-    }
+    return {part: Counter(image.label for image in images if image.part == part) for part in PARTS}
 
 
 counts_of_classes = st.dictionaries(

@@ -63,9 +63,7 @@ def test_many_classes_have_no_confusion_matrix_and_a_short_list(info: ModelInfo)
 
 @given(names=st.lists(st.text(min_size=1), min_size=3, max_size=3, unique=True))
 @settings(max_examples=50, deadline=None)
-def test_no_class_name_changes_the_structure_of_the_card(
-    exported: Path, names: list[str]
-) -> None:
+def test_no_class_name_changes_the_structure_of_the_card(exported: Path, names: list[str]) -> None:
     plain = _measured(read_info(exported / INFO_FILE)[0])
     hostile = _measured(replace(plain, labels=tuple(names)))
     expected, found = (card(each).split("\n") for each in (plain, hostile))
@@ -113,8 +111,11 @@ def _logits_by_the_cards_lines(folder: Path, images: torch.Tensor, scratch: Path
     torch.save(images, scratch / "images.pt")
     subprocess.run(
         [
-            sys.executable, "-c", f"{_WITHOUT_US}\n{lines}\n{_COMPARE}",
-            str(scratch / "images.pt"), str(scratch / "logits.pt"),
+            sys.executable,
+            "-c",
+            f"{_WITHOUT_US}\n{lines}\n{_COMPARE}",
+            str(scratch / "images.pt"),
+            str(scratch / "logits.pt"),
         ],
         cwd=folder,
         check=True,
@@ -128,9 +129,7 @@ def _logits_by_the_cards_lines(folder: Path, images: torch.Tensor, scratch: Path
 def test_the_cards_lines_give_the_same_logits_without_this_project(
     backbone: str, table: ImageTable, tmp_path: Path
 ) -> None:
-    weights = WeightsSpec(
-        source="pretrained" if backbone == "efficientnet_lite0" else "random"
-    )
+    weights = WeightsSpec(source="pretrained" if backbone == "efficientnet_lite0" else "random")
     trained = train(table, config(backbone, depth=2), 0, tmp_path / "00000", weights)
     origin = origin_of(table, tmp_path / "cache", weights)
     folder = export_trial(origin, trained, tmp_path / "export")

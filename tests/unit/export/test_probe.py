@@ -72,9 +72,9 @@ def test_it_is_a_standardised_logistic_regression_with_the_strength_best_on_vali
     for strength in STRENGTHS:
         plain = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=1000))
         plain.fit(features["train"], _labels(job.table, "train"))
-        values[strength] = metrics(
-            plain.predict_proba(features["val"]), _labels(job.table, "val")
-        )["loss"]
+        values[strength] = metrics(plain.predict_proba(features["val"]), _labels(job.table, "val"))[
+            "loss"
+        ]
     found = linear_probe(job)
     assert found.strength == min(values, key=lambda strength: values[strength])
     assert found.value == pytest.approx(min(values.values()), rel=1e-3)
