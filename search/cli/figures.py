@@ -73,6 +73,17 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes:02} min"
 
 
+def ago(seconds: float) -> str:
+    """How long ago: ``just now``, ``5 min ago``, ``3 h ago``, ``12 days ago``."""
+    minutes = int(max(0.0, seconds)) // 60
+    if minutes < 1:
+        return "just now"
+    if minutes < 60:
+        return f"{minutes} min ago"
+    hours = minutes // 60
+    return f"{hours} h ago" if hours < 48 else f"{hours // 24} days ago"
+
+
 def size(count: int) -> str:
     """Bytes in decimal units, as disks and downloads are sold: ``98 MB``."""
     amount = float(count)

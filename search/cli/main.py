@@ -25,6 +25,7 @@ from search.cli.arguments import (
     Trials,
     space_flags,
 )
+from search.cli.cache import cache
 from search.cli.entry import Commands
 from search.cli.options import RunOptions, SpaceFlags
 
@@ -42,6 +43,7 @@ weights = typer.Typer(
     help="Pretrained weights: fetch them before a run.",
 )
 app.add_typer(weights, name="weights")
+app.add_typer(cache, name="cache")
 
 
 def _version(value: bool) -> None:

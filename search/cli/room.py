@@ -19,6 +19,7 @@ from search.backbones.catalogue import CATALOGUE, sizes
 from search.cli.choices import depths_of, image_sizes_of
 from search.cli.machine import this_machine
 from search.cli.paths import study_folder
+from search.data.cache import relieve
 from search.data.images import ImageTable
 from search.data.store import decoded_bytes, decoded_path, decoded_side
 from search.problems import Exit, SearchError, fail
@@ -112,7 +113,7 @@ def check_room(
     *,
     disk: Callable[[Path], Disk] = disk_of,
 ) -> None:
-    """Refuse a run whose disks are too small for it.
+    """Refuse a run whose disks are too small for it, also without stored activations.
 
     Args:
         spec: The study.
@@ -130,7 +131,12 @@ def check_room(
         Need(what="weights to download", place=cache, bytes=_downloads(spec, backbones, cache)),
         _checkpoints(spec, backbones, folder),
     ]
-    error = lacking(needs, {place: disk(place) for place in (cache, folder)})
+    disks = {place: disk(place) for place in (cache, folder)}
+    here = disks[cache].device
+    total = sum(need.bytes for need in needs if disks[need.place].device == here)
+    if lacking(needs, disks) is not None and relieve(cache, total + RESERVE):
+        disks = {place: disk(place) for place in (cache, folder)}
+    error = lacking(needs, disks)
     if error is not None:
         raise error
 

@@ -3,8 +3,9 @@
 Two kinds of entry can be made again and are evicted, least recently used first:
 decoded images (``store.py``) and activations (``training/segments.py``). A process
 that reads or writes an entry holds a shared or exclusive ``flock`` on its file,
-which ends with the process, however it dies; what is held stays. Weights and
-tables are small or dear, and only ever removed when asked for.
+which ends with the process, however it dies; what is held stays, and so does what
+a process that decodes holds by its ``.lock``. Weights and tables are small or dear,
+and only ever removed when asked for.
 """
 
 from __future__ import annotations
@@ -14,26 +15,33 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, TypeAlias
 
-Kind: TypeAlias = Literal["decoded", "activations"]
+Kind: TypeAlias = Literal["decoded", "activations", "weights"]
 KINDS: tuple[Kind, ...] = ("decoded", "activations")
+"""Of what is evicted."""
 
-FOLDERS: dict[Kind, str] = {"decoded": "decoded", "activations": "activations"}
+FOLDERS: dict[Kind, str] = {
+    "decoded": "decoded",
+    "activations": "activations",
+    "weights": "weights",
+}
 _PATTERNS: dict[Kind, str] = {"decoded": "*.u8", "activations": "*/*/*.rows"}
+_GROWING: dict[Kind, str] = {"decoded": "*.tmp", "activations": "*/*/*.tmp"}
 _DRIFT = 0.02
 """Share of the budget that a process may write before it looks at the disk again."""
 _KEEP_FREE = 512 * 2**20
 """Bytes that the cache leaves free on its disk, whatever its budget."""
 GIGABYTE = 10**9
+IN_USE = "in use by a running process"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheEntry:
-    """A file that can be made again."""
+    """A file that can be made, or fetched, again."""
 
     path: Path
     kind: Kind
@@ -42,18 +50,29 @@ class CacheEntry:
     """When it was last opened, seconds since 1970."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleared:
+    """What :func:`clear` removed, or would remove, and what it left."""
+
+    gone: tuple[CacheEntry, ...]
+    stayed: tuple[tuple[CacheEntry, str], ...]
+    """With why: ``IN_USE``, or what the system said."""
+
+
 def hold(path: Path) -> BinaryIO:
     """Open an entry to read it; it is not evicted until the file is closed.
 
-    Marks it as just used. The modification time stays, so that who has verified
-    the content need not do so again.
+    Nor while it is mapped: a mapping keeps a duplicate of the file's descriptor,
+    and a lock lasts until the last duplicate is closed. Marks the entry as just
+    used. The modification time stays, so that who has verified the content need
+    not do so again.
 
     Raises:
         OSError: If it is not there or cannot be read.
     """
     file = path.open("rb")
     try:
-        with suppress(OSError):  # a file system without locks: eviction then only knows the age
+        with suppress(OSError):  # a file system without locks: nothing there is ever evicted
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         with suppress(OSError):
             os.utime(path, ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))
@@ -75,21 +94,35 @@ def entries(cache: Path) -> list[CacheEntry]:
 
 def remove(entry: CacheEntry) -> bool:
     """Remove an entry unless a process holds it; whether it is gone."""
-    with suppress(FileNotFoundError), entry.path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        # A header without its content is no entry: it goes first.
-        entry.path.with_suffix(".json").unlink(missing_ok=True)
-        entry.path.unlink(missing_ok=True)
-    return True
+    return not why_it_stays(entry, keep=False)
 
 
 def drop_leftovers(cache: Path) -> None:
     """Remove what killed processes left unfinished: temporary files that nobody holds."""
-    for path, _ in _files(cache, "activations", "*/*/*.tmp"):
-        remove(CacheEntry(path=path, kind="activations", bytes=0, used=0.0))
+    for kind in KINDS:
+        for path, _ in _files(cache, kind, _GROWING[kind]):
+            remove(CacheEntry(path=path, kind=kind, bytes=0, used=0.0))
+
+
+def relieve(cache: Path, need: int) -> bool:
+    """Whether the cache's disk has ``need`` bytes free.
+
+    Evicts activations for them, least recently used first, where there are
+    enough; for what must be on the disk, whatever the cache's budget.
+    """
+    missing = need - _free(cache)
+    if missing <= 0:
+        return True
+    drop_leftovers(cache)
+    found = [entry for entry in entries(cache) if entry.kind == "activations"]
+    if sum(entry.bytes for entry in found) < missing:
+        return _free(cache) >= need
+    for entry in found:
+        if missing <= 0:
+            break
+        if remove(entry):
+            missing -= entry.bytes
+    return _free(cache) >= need
 
 
 def default_budget(cache: Path) -> int:
@@ -145,29 +178,60 @@ class Room:
         return used + need <= self.budget and free >= need
 
 
-def clear(cache: Path, kinds: Iterable[Kind], *, before: float) -> tuple[int, int, int]:
+def clear(cache: Path, kinds: Iterable[Kind], *, before: float, dry_run: bool = False) -> Cleared:
     """Remove entries that were last used before a time.
 
     Args:
         cache: The folder.
         kinds: Of the entries.
         before: Seconds since 1970.
-
-    Returns:
-        Entries removed, bytes removed, entries that stayed because they are in use.
+        dry_run: Only look what would be removed.
     """
-    gone = size = held = 0
+    gone: list[CacheEntry] = []
+    stayed: list[tuple[CacheEntry, str]] = []
     wanted = set(kinds)
     for entry in entries(cache):
         if entry.kind in wanted and entry.used < before:
-            if remove(entry):
-                gone, size = gone + 1, size + entry.bytes
+            why = why_it_stays(entry, keep=dry_run)
+            if why:
+                stayed.append((entry, why))
             else:
-                held += 1
-    if "activations" in wanted:
+                gone.append(entry)
+    if not dry_run:
         drop_leftovers(cache)
-        _drop_empty(cache / FOLDERS["activations"])
-    return gone, size, held
+        if "activations" in wanted:
+            _drop_empty(cache / FOLDERS["activations"])
+    return Cleared(gone=tuple(gone), stayed=tuple(stayed))
+
+
+def why_it_stays(entry: CacheEntry, *, keep: bool) -> str:
+    """Remove an entry unless ``keep``; why it cannot be removed, else nothing."""
+    try:
+        with ExitStack() as held:
+            for path in _guards(entry):
+                file = held.enter_context(path.open("rb"))
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not keep:
+                if entry.kind == "decoded":
+                    # Images without their header are no entry: it goes first.
+                    entry.path.with_suffix(".json").unlink(missing_ok=True)
+                entry.path.unlink(missing_ok=True)
+    except FileNotFoundError:
+        return ""
+    except BlockingIOError:
+        return IN_USE
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
+
+
+def _guards(entry: CacheEntry) -> Iterator[Path]:
+    """Files that whoever reads, writes or decodes the entry has locked."""
+    if entry.kind == "decoded":
+        lock = entry.path.with_name(f"{entry.path.name.partition('.')[0]}.lock")
+        if lock.exists():
+            yield lock
+    yield entry.path
 
 
 def _drop_empty(folder: Path) -> None:
@@ -181,7 +245,7 @@ def _drop_empty(folder: Path) -> None:
 
 
 def _growing(cache: Path) -> int:
-    return sum(facts.st_size for _, facts in _files(cache, "activations", "*/*/*.tmp"))
+    return sum(facts.st_size for kind in KINDS for _, facts in _files(cache, kind, _GROWING[kind]))
 
 
 def _files(cache: Path, kind: Kind, pattern: str) -> Iterator[tuple[Path, os.stat_result]]:

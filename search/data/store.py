@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from search.data.cache import hold, relieve
 from search.data.decode import DECODE_VERSION, INTERPOLATIONS, BadImage, hash_and_decode, square
 from search.data.files import locked, publish, write_whole
 from search.data.images import ImageTable, Part
@@ -47,7 +48,7 @@ class DecodedImages:
     """The decoded images of a table. Not to be pickled: open it again instead."""
 
     images: np.memmap[tuple[int, int, int, int], np.dtype[np.uint8]]
-    """[N, S, S, C], read-only, mapped."""
+    """[N, S, S, C], read-only, mapped; not evicted while it or a view of it lives."""
     labels: npt.NDArray[np.int64]
     """[N], indices into the table's classes."""
     hashes: tuple[str, ...]
@@ -119,9 +120,12 @@ def ensure_decoded(
             if path.exists() and note is not None:
                 note(f"decoded images {path} are decoded again: {error}")
         _drop(path)
-        _check_space(path.parent, decoded_bytes(table, side=side))
+        # Trials cannot do without them, whatever the cache's byte budget.
+        if not relieve(cache, decoded_bytes(table, side=side) + _SPARE):
+            raise _full(path.parent, decoded_bytes(table, side=side))
         _build(table, side, interpolation, path, partial(progress, what), workers)
-    return open_decoded(table, side=side, interpolation=interpolation, cache=cache)
+        # Still under the lock, so that it is not evicted before it is held.
+        return open_decoded(table, side=side, interpolation=interpolation, cache=cache)
 
 
 def open_decoded(
@@ -139,15 +143,20 @@ def open_decoded(
     shape = (len(table.rows), side, side, 3)
     try:
         header = json.loads(path.with_suffix(".json").read_bytes())
-        facts = path.stat()
         expected = _header(path.stem, shape, str(header["content"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadStore(f"no header that can be read ({error})") from error
     if header != expected:
         raise BadStore("its header is of something else")
-    if facts.st_size != math.prod(shape):
-        raise BadStore(f"it has {facts.st_size:,} bytes, not {math.prod(shape):,}")
-    images = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
+    try:
+        file = hold(path)
+    except OSError as error:
+        raise BadStore(f"it cannot be read ({error})") from error
+    with file:
+        facts = os.fstat(file.fileno())
+        if facts.st_size != math.prod(shape):
+            raise BadStore(f"it has {facts.st_size:,} bytes, not {math.prod(shape):,}")
+        images = np.memmap(file, dtype=np.uint8, mode="r", shape=shape)
     state = (facts.st_size, facts.st_mtime_ns)
     if verify and _verified.get(path) != state:
         if _content([hashlib.sha256(image).digest() for image in images]) != header["content"]:
@@ -203,13 +212,8 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _check_space(folder: Path, needed: int) -> None:
+def _full(folder: Path, needed: int) -> SearchError:
     free = shutil.disk_usage(folder).free
-    if free < needed + _SPARE:
-        raise _full(folder, needed, free)
-
-
-def _full(folder: Path, needed: int, free: int) -> SearchError:
     return fail(
         f"decoded images need {needed:,} bytes in {folder}, {free:,} are free",
         fix="free some space, or SEARCH_CACHE=/a/larger/disk",
@@ -258,8 +262,7 @@ def _build(
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            free = shutil.disk_usage(path.parent).free
-            raise _full(path.parent, decoded_bytes(table, side=side), free) from error
+            raise _full(path.parent, decoded_bytes(table, side=side)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -30,7 +30,14 @@ from search.data.cache import FOLDERS, Room
 from search.data.decode import DECODE_VERSION
 from search.data.files import write_whole
 from search.training.inputs import EVALUATION, Geometry
-from search.training.segments import BadSegment, RowForm, Segment, SegmentWriter, open_segment
+from search.training.segments import (
+    BadSegment,
+    RowForm,
+    Segment,
+    SegmentWriter,
+    open_segment,
+    segment_bytes,
+)
 
 _FORMAT = 1
 _SEGMENTS = 64
@@ -160,7 +167,7 @@ class ActivationStore:
         Raises:
             OSError: If it cannot be made.
         """
-        if not self.room.make(len(keys) * form.bytes):
+        if not self.room.make(segment_bytes(len(keys), form)):
             return None
         folder = self.folder / self.family.view(number)
         folder.mkdir(parents=True, exist_ok=True)

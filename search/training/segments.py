@@ -31,6 +31,10 @@ _TYPES = ("float16", "float32")
 _COMPUTED = ("float32", "bfloat16", "float16")
 _REMEMBERED = 50_000
 _LONGEST_HEADER = 64 * 2**20
+_KEY = 20
+"""Bytes of a key in the header: 16 digits, quotes, comma, space."""
+_HEADER = 512
+"""Bytes of the rest of the header, the hash and the tail, at most."""
 
 _verified: OrderedDict[Path, tuple[int, int, int]] = OrderedDict()
 """(size, mtime_ns, inode) of files whose hash this process has compared."""
@@ -66,9 +70,13 @@ class Segment:
     keys: NDArray[np.uint64]
     """[N] words of the images' hashes."""
     rows: NDArray[Any]
-    """[N, *form.shape], mapped."""
+    """[N, *form.shape], mapped: what keeps the file open and its lock held."""
     form: RowForm
-    held: BinaryIO
+
+
+def segment_bytes(count: int, form: RowForm) -> int:
+    """What a segment of ``count`` rows takes on the disk, at most."""
+    return count * (form.bytes + _KEY) + _HEADER
 
 
 class SegmentWriter:
@@ -101,6 +109,12 @@ class SegmentWriter:
         with suppress(OSError):
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._digest = hashlib.sha256()
+        try:
+            # Its whole size at once, so that others who look count what is still to come.
+            self._file.truncate(segment_bytes(len(keys), form))
+        except BaseException:
+            self.abandon()
+            raise
 
     def append(self, rows: NDArray[Any]) -> None:
         """Write rows, in their form."""
@@ -120,6 +134,7 @@ class SegmentWriter:
         self._digest.update(self._header)
         self._file.write(self._header + self._digest.digest())
         self._file.write(_TAIL.pack(len(self._header), _MAGIC))
+        self._file.truncate()
         self._file.flush()
         os.fsync(self._file.fileno())
         self._temporary.replace(self._path)
@@ -143,13 +158,8 @@ def open_segment(path: Path) -> Segment:
         BadSegment: If it is damaged or something else.
         OSError: If it cannot be read, or is gone.
     """
-    file = hold(path)
-    try:
-        facts = os.fstat(file.fileno())
-        return _open(path, file, facts)
-    except BaseException:
-        file.close()
-        raise
+    with hold(path) as file:
+        return _open(path, file, os.fstat(file.fileno()))
 
 
 def _open(path: Path, file: BinaryIO, facts: os.stat_result) -> Segment:
@@ -185,7 +195,7 @@ def _open(path: Path, file: BinaryIO, facts: os.stat_result) -> Segment:
         if digest.digest() != expected:
             raise BadSegment("its content does not match its hash")
         _remember(path, facts)
-    return Segment(keys=keys, rows=rows, form=form, held=file)
+    return Segment(keys=keys, rows=rows, form=form)
 
 
 def _state(facts: os.stat_result) -> tuple[int, int, int]:

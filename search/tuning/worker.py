@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import gc
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from search.backbones.availability import Located
 from search.backbones.weights import load_state
-from search.data.cache import Room, default_budget
+from search.data.cache import Room, default_budget, hold
 from search.data.manifest import load_table
 from search.data.store import BadStore, decoded_side, ensure_decoded, open_decoded
 from search.training.config import TrialConfig
@@ -49,6 +51,8 @@ class Worker:
             boundaries=frozenset(job.boundaries),
             worth=Worth(),
         )
+        # Weights of later trials are not cleared from the cache meanwhile.
+        self._held = list(_held(each.weights for each in job.backbones))
         reset(threads=job.threads)
         # What the imports left is not looked through again after every trial.
         gc.collect()
@@ -134,6 +138,13 @@ class Worker:
         if self._job.device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("Ray gave this trial a GPU that torch cannot use")
         return self._job.device
+
+
+def _held(paths: Iterable[str | None]) -> Iterator[BinaryIO]:
+    for path in paths:
+        if path is not None:
+            with suppress(OSError):  # not on this node: said when a trial needs it
+                yield hold(Path(path))
 
 
 def _laid_out(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

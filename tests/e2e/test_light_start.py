@@ -56,6 +56,8 @@ def in_a_process(arguments: list[str], folder: Path) -> subprocess.CompletedProc
         pytest.param(["plan", "space.yaml"], id="plan"),
         pytest.param(["status"], id="status"),
         pytest.param(["status", "--json"], id="status_json"),
+        pytest.param(["cache"], id="cache"),
+        pytest.param(["cache", "clear", "--json"], id="cache_clear"),
     ],
 )
 def test_neither_torch_nor_ray_is_imported(arguments: list[str], tmp_path: Path) -> None:

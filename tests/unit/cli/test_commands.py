@@ -14,7 +14,7 @@ from search.cli.options import RunOptions, SpaceFlags
 from search.cli.schema import schema_text
 from search.problems import Exit
 
-COMMANDS = ("plan", "run", "status", "dashboard", "export", "predict", "weights")
+COMMANDS = ("plan", "run", "status", "dashboard", "export", "predict", "cache", "weights")
 
 
 def search(*arguments: str, status: int = 0) -> None:
@@ -39,7 +39,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "schema" not in listed
 
 
-@pytest.mark.parametrize("command", [*COMMANDS[:-1], "weights fetch"])
+@pytest.mark.parametrize("command", [*COMMANDS[:-1], "weights fetch", "cache clear"])
 def test_every_command_has_examples_that_name_it(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
