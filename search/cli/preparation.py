@@ -18,7 +18,7 @@ from search.problems import Exit, Place, Problem, SearchError
 from search.tuning.events import Listener, Note, Preparing
 from search.tuning.job import PreparedBackbone
 
-TIDIES_UP = 3.0
+TIDIES_UP = 2.0
 """Seconds that the child gets to remove what it was about to write."""
 
 

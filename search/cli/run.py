@@ -30,7 +30,7 @@ from search.cli.plan_facts import gather
 from search.cli.plan_view import brief_lines
 from search.cli.preparation import Preparation, Ready, Request
 from search.cli.run_checks import check_disk, lock_folder, no_empty_folder
-from search.cli.run_exit import exit_status, finished, signal_of, stopped
+from search.cli.run_exit import exit_status, finished, leave, signal_of, stopped
 from search.cli.space_file import load_space
 from search.cli.study_facts import TABLE, versions
 from search.problems import Exit
@@ -48,10 +48,11 @@ def run(options: RunOptions) -> Exit:
     Raises:
         SearchError: For whatever the user can mend.
     """
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
     try:
         return _run(options)
-    except (KeyboardInterrupt, SystemExit) as cut:
+    except SystemExit as cut:
         return stopped(signal_of(cut), json=options.json)
 
 
@@ -76,21 +77,15 @@ def _run(options: RunOptions) -> Exit:
 
         with follow(setup_of(spec), json=options.json) as listen:
             recorder, ready, end = _search(spec, options, folder, cache, listen, opened)
-            signal.signal(signal.SIGTERM, _terminated)  # Ray's end has put the default there
             try:
                 if end.signal is None:
                     conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
-            except (KeyboardInterrupt, SystemExit) as cut:
+            except SystemExit as cut:
                 end = replace(end, signal=signal_of(cut))
         view = recorder.view()
         recorder.close()
         show(view, spec, folder=folder, json=options.json)
         return exit_status(view, end, spec, json=options.json)
-
-
-def _terminated(number: int, frame: object) -> None:
-    """SIGTERM outside the trials: leave through every ``finally``."""
-    raise SystemExit(int(Exit.TERMINATED))
 
 
 def _say_the_plan(options: RunOptions) -> StudySpec:
@@ -141,14 +136,14 @@ def _search(
             recorder = _open(spec, ready, folder)
             return recorder, ready, RunEnd()
         listen(Preparing(what="starting Ray"))
+        from search.tuning.aside import aside
         from search.tuning.cluster import connected
         from search.tuning.driver import execute
         from search.tuning.homes import TRIALS
         from search.tuning.job import TrialJob
         from search.tuning.resources import allocate
 
-        with connected(options.address, cpus=_cores(spec)) as cluster:
-            signal.signal(signal.SIGTERM, _terminated)  # Ray has put its own there
+        with aside(connected(options.address, cpus=_cores(spec))) as cluster:
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder)
             opened()

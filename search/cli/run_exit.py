@@ -41,10 +41,18 @@ def _what_is_used_up(spec: StudySpec, view: StudyView) -> str:
     return "the trials are" if _trials_done(spec, view) else "the time is"
 
 
-def signal_of(cut: KeyboardInterrupt | SystemExit) -> int:
-    """The signal that an exception stands for. Nothing else leaves by SystemExit:
-    SIGTERM does, through our handler, or Ray's while it has put its own there."""
-    return signal.SIGINT if isinstance(cut, KeyboardInterrupt) else signal.SIGTERM
+def leave(number: int, frame: object) -> None:
+    """Ctrl-C or SIGTERM outside the trials: leave through every ``finally``.
+
+    No KeyboardInterrupt: one that passes through C code that runs Python, as
+    importing torch does, makes the interpreter kill itself at its end (status -2).
+    """
+    raise SystemExit(128 + number)
+
+
+def signal_of(cut: SystemExit) -> int:
+    """The signal for which :func:`leave` was called; nothing else ends a run so."""
+    return int(cut.code or 0) - 128
 
 
 def stopped(number: int, *, waiting: int = 0, json: bool) -> Exit:
