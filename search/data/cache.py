@@ -238,6 +238,8 @@ def _drop_empty(folder: Path) -> None:
     """Remove the folders of activations that hold nothing but what describes them."""
     for family in (path for path in folder.glob("*") if path.is_dir()):
         for view in (path for path in family.glob("*") if path.is_dir()):
+            for claim in view.glob("*.claim"):  # of killed processes; a held one stays
+                remove(CacheEntry(path=claim, kind="activations", bytes=0, used=0.0))
             with suppress(OSError):
                 view.rmdir()
         if not any(path.is_dir() for path in family.glob("*")):

@@ -27,6 +27,9 @@ from search.training.inputs import EVALUATION, Geometry, TrialData, view
 
 HALF_MAX = 65504.0
 """The largest float16."""
+_HALF_MAX_BFLOAT16 = 65280.0
+"""The largest bfloat16 that is not beyond it: 65504 would become 65536 there, and
+infinite as float16."""
 
 KEPT_BYTES = 128 * 2**20
 """How much a trial keeps of what its frozen blocks put out, by default."""
@@ -97,7 +100,7 @@ def run_frozen(
         start: 0..frozen.
         activations: What is rounded to at the end of every block. ``float16``
             keeps 11 bits: relative error at most 2**-11, absolute error at most
-            2**-25 near zero, and nothing beyond +-65504.
+            2**-25 near zero, and nothing beyond +-65504 (of bfloat16, +-65280).
     """
     with torch.no_grad(), precision(features.device):
         for block in range(start, frozen):
@@ -112,7 +115,8 @@ def rounded(features: Tensor, activations: ActivationType) -> Tensor:
     """Features as they are after being stored, in the type and layout they had."""
     if activations == "float32":
         return features
-    return features.float().clamp(-HALF_MAX, HALF_MAX).half().to(features.dtype)
+    most = _HALF_MAX_BFLOAT16 if features.dtype == torch.bfloat16 else HALF_MAX
+    return features.float().clamp(-most, most).half().to(features.dtype)
 
 
 def padded(chosen: NDArray[np.int64], size: int) -> NDArray[np.int64]:

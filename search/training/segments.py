@@ -173,19 +173,7 @@ def _open(path: Path, file: BinaryIO, facts: os.stat_result) -> Segment:
         raise BadSegment("it does not end as a segment does")
     file.seek(start)
     raw, expected = file.read(length), file.read(32)
-    try:
-        header = json.loads(raw)
-        form = RowForm(
-            shape=tuple(int(side) for side in header["shape"]),
-            dtype=str(header["dtype"]),
-            computed=str(header["computed"]),
-            channels_last=bool(header["channels_last"]),
-        )
-        keys = np.array([int(key, 16) for key in header["keys"]], dtype=np.uint64)
-    except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise BadSegment("its header cannot be read") from error
-    if form.dtype not in _TYPES or form.computed not in _COMPUTED or min(form.shape, default=1) < 1:
-        raise BadSegment("its header makes no sense")
+    form, keys = _read_header(raw)
     if start != len(keys) * form.bytes or len(keys) == 0:
         raise BadSegment(f"{start} bytes are not {len(keys)} rows")
     rows = np.memmap(file, dtype=form.dtype, mode="r", shape=(len(keys), *form.shape))
@@ -196,6 +184,27 @@ def _open(path: Path, file: BinaryIO, facts: os.stat_result) -> Segment:
             raise BadSegment("its content does not match its hash")
         _remember(path, facts)
     return Segment(keys=keys, rows=rows, form=form)
+
+
+def _read_header(raw: bytes) -> tuple[RowForm, NDArray[np.uint64]]:
+    """Form and keys, if they are what a writer writes."""
+    try:
+        header = json.loads(raw)
+        form = RowForm(
+            shape=tuple(header["shape"]),
+            dtype=header["dtype"],
+            computed=header["computed"],
+            channels_last=header["channels_last"],
+        )
+        keys = np.array([int(key, 16) for key in header["keys"]], dtype=np.uint64)
+        plain = all(type(side) is int and side > 0 for side in form.shape)
+        sides = (3,) if form.channels_last is True else (1, 2, 3)
+        known = form.dtype in _TYPES and form.computed in _COMPUTED
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise BadSegment("its header cannot be read") from error
+    if not (plain and known and len(form.shape) in sides and type(form.channels_last) is bool):
+        raise BadSegment("its header makes no sense")
+    return form, keys
 
 
 def _state(facts: os.stat_result) -> tuple[int, int, int]:

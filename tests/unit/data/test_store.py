@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from search.data import store
+from search.data.cache import clear
 from search.data.decode import decode_rgb, square
 from search.data.images import ImageTable
 from search.data.manifest import save_table
@@ -35,6 +36,8 @@ from search.space.spec import DataSpec
 
 Pictures = Callable[[str, int], list[Path]]
 SIDE = 10
+FAR = 1e12
+"""Seconds since 1970, long after now."""
 
 
 def silent(what: str, done: int, total: int) -> None:
@@ -273,6 +276,58 @@ def test_of_two_processes_at_once_one_decodes(
     said = sorted(process.communicate(timeout=60)[0].split() for process in running)
     total = str(int(ensure(table, cache).decoded.images.sum()))
     assert said == [["False", total], ["False", total], ["True", total]]
+
+
+def test_images_that_are_mapped_are_not_evicted(table: ImageTable, cache: Path) -> None:
+    images = ensure(table, cache).decoded.images  # the object that opened them is gone
+    assert clear(cache, ("decoded",), before=FAR).gone == ()
+    part = images[:2]
+    del images
+    assert clear(cache, ("decoded",), before=FAR).gone == ()
+    del part
+    assert len(clear(cache, ("decoded",), before=FAR).gone) == 1
+    with pytest.raises(BadStore, match="no header"):
+        open_decoded(table, side=SIDE, interpolation="bilinear", cache=cache)
+    assert ensure(table, cache).built
+
+
+def test_opening_marks_the_images_as_used_and_does_not_touch_what_was_verified(
+    table: ImageTable, cache: Path
+) -> None:
+    path = ensure(table, cache).decoded.path
+    os.utime(path, (10.0, 10.0))
+    open_decoded(table, side=SIDE, interpolation="bilinear", cache=cache)
+    assert path.stat().st_atime > 10.0
+    assert path.stat().st_mtime == 10.0
+
+
+def test_opening_again_and_again_keeps_no_file_open(table: ImageTable, cache: Path) -> None:
+    decoded = ensure(table, cache).decoded
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        open_decoded(table, side=SIDE, interpolation="bilinear", cache=cache)
+        cut(decoded.path)
+        with pytest.raises(BadStore, match="bytes, not"):
+            open_decoded(table, side=SIDE, interpolation="bilinear", cache=cache)
+        with decoded.path.open("ab") as file:
+            file.write(b"x")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_activations_make_way_for_images_on_a_full_disk(
+    table: ImageTable, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = cache / "activations" / "family" / "view" / "b5-1.rows"
+    rows.parent.mkdir(parents=True)
+    rows.write_bytes(b"x" * 5_000)
+    size = decoded_bytes(table, side=SIDE) + store._SPARE
+
+    def free(of: Path) -> int:
+        return size - 1_000 if rows.exists() else size
+
+    monkeypatch.setattr("search.data.cache._free", free)
+    assert ensure(table, cache).built
+    assert not rows.exists()
 
 
 def test_an_unknown_interpolation_is_a_broken_contract(table: ImageTable, cache: Path) -> None:

@@ -6,11 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.stages import build
 from search.training.inputs import EVALUATION, Geometry, TrialData
-from search.training.prefix import Boundary, ComputedPrefix, stream
+from search.training.prefix import HALF_MAX, Boundary, ComputedPrefix, rounded, stream
+from search.training.rows import from_rows, to_rows
 from search.training.schedule import batches
 
 CPU = torch.device("cpu")
@@ -97,3 +100,58 @@ def test_a_stream_gives_every_batch_in_order(data: TrialData, size: int) -> None
         assert torch.equal(features, whole[seen : seen + len(chosen)])
         seen += len(chosen)
     assert seen == 26
+
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=True)
+
+
+@given(values=st.lists(FLOATS, min_size=1, max_size=50))
+def test_rounding_to_half_keeps_eleven_bits_and_stays_in_range(values: list[float]) -> None:
+    exact = torch.tensor(values, dtype=torch.float32)
+    found = rounded(exact, "float16")
+    assert found.dtype == exact.dtype
+    clamped = exact.double().clamp(-HALF_MAX, HALF_MAX)
+    error = (found.double() - clamped).abs()
+    assert (error <= torch.maximum(clamped.abs() * 2**-11, torch.tensor(2.0**-25))).all()
+    assert found.abs().max() <= HALF_MAX
+    assert torch.equal(found.half().to(found.dtype), found)  # what a file of float16 keeps
+    assert torch.equal(rounded(found, "float16"), found)
+
+
+@given(values=st.lists(FLOATS, min_size=1, max_size=50))
+def test_rounding_bfloat16_twice_is_rounding_once_and_half_keeps_it(values: list[float]) -> None:
+    features = torch.tensor(values, dtype=torch.float32).to(torch.bfloat16)
+    found = rounded(features, "float16")
+    assert found.dtype == torch.bfloat16
+    rows, form = to_rows(found[None], "float16")
+    assert torch.equal(from_rows(rows, form, CPU)[0], found)
+    assert torch.equal(rounded(found, "float16"), found)
+
+
+@given(values=st.lists(st.floats(width=32), min_size=1, max_size=50))
+def test_rounding_to_single_changes_nothing(values: list[float]) -> None:
+    exact = torch.tensor(values, dtype=torch.float32)
+    assert rounded(exact, "float32") is exact
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top"),
+    [
+        pytest.param(torch.float32, 65_504.0, id="float32"),
+        # The next bfloat16 is 65536, which float16 cannot hold.
+        pytest.param(torch.bfloat16, 65_280.0, id="bfloat16"),
+    ],
+)
+def test_what_is_beyond_half_is_the_largest_and_nan_stays_nan(
+    dtype: torch.dtype, top: float
+) -> None:
+    values = torch.tensor([float("nan"), float("inf"), -float("inf"), 0.0, -0.0], dtype=dtype)
+    found = rounded(values, "float16")
+    assert found.isnan().tolist() == [True, False, False, False, False]
+    assert found[1:].tolist() == [top, -top, 0.0, -0.0]
+    assert rounded(torch.tensor([65_408.0], dtype=dtype), "float16").half().isfinite().all()
+
+
+def test_rounding_keeps_the_layout() -> None:
+    features = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    assert rounded(features, "float16").stride() == features.stride()
