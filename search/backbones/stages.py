@@ -13,8 +13,10 @@ Shapes: B batch, C channels, H height, W width, F features, K classes.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -165,6 +167,12 @@ def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
 
 def skeleton(name: str, *, classes: int, image_size: int) -> nn.Module:
     """The library's model without memory behind its tensors."""
+    return copy.deepcopy(_pristine(name, classes, image_size))
+
+
+@lru_cache(maxsize=8)
+def _pristine(name: str, classes: int, image_size: int) -> nn.Module:
+    """Never handed out: constructing takes several times as long as copying."""
     with torch.device("meta"):
         return construct(name, classes=classes, image_size=image_size)
 

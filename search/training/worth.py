@@ -112,7 +112,7 @@ class Worth:
         self, need: Need, sample: Sample, folder: Path, note: Callable[[str], None]
     ) -> _Verdict:
         computing = sample.seconds / len(sample.rows)
-        storing = store_and_read(sample, need.device, folder, at_most=self.SECONDS / 10)
+        storing = store_and_read(sample, need.device, folder, at_most=self.SECONDS / 100)
         smaller = sum(
             verdict.bytes
             for (key, boundary), verdict in self._verdicts.items()
