@@ -52,6 +52,9 @@ class Staged:
         self.head_name = plan.head
         """Name of the last linear layer in the model, e.g. ``classifier.6``."""
         self._training = False
+        self._depth: int | None = None
+        """Of the last :meth:`set_mode`."""
+        self._owners: dict[str, str] | None = None
         self.model.eval()
 
     @property
@@ -109,14 +112,18 @@ class Staged:
         front of the head. Can be called again with another depth.
         """
         trained = self.trained_blocks(depth)
-        self.model.eval().requires_grad_(False)
-        self.linear.train(training).requires_grad_(True)
+        if depth != self._depth:
+            self.model.eval().requires_grad_(False)
+            self.linear.requires_grad_(True)
+            for block in trained:
+                for parameter in block.parameters():
+                    parameter.requires_grad_(True)
+        self.linear.train(training)
         for block in trained:
             for module in block.modules():
                 module.training = training
-            for parameter in block.parameters():
-                parameter.requires_grad_(True)
         self._training = training
+        self._depth = depth
 
     def to(
         self,
@@ -136,8 +143,11 @@ class Staged:
 
     def owners(self) -> dict[str, str]:
         """For each name of ``model.state_dict()`` its block, or ``head``."""
-        owners = {name: block.name for block in self.blocks for name, _ in block.named_tensors()}
-        return owners | {f"{self.head_name}.weight": HEAD, f"{self.head_name}.bias": HEAD}
+        if self._owners is None:
+            owners = {n: block.name for block in self.blocks for n, _ in block.named_tensors()}
+            head = {f"{self.head_name}.weight": HEAD, f"{self.head_name}.bias": HEAD}
+            self._owners = owners | head
+        return dict(self._owners)
 
 
 def constructor_arguments(name: str, *, classes: int, image_size: int) -> dict[str, int]:
