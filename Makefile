@@ -12,7 +12,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
 	"$$name" -c '$(FITS)' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run setup test check gpu help
+.PHONY: run setup test check bench bench-quick score gpu help
 .DEFAULT_GOAL := help
 
 run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for another)
@@ -29,6 +29,15 @@ check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 	$(BIN)/mypy search
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser" -x tests/unit tests/contract
+
+bench: $(STAMP)  ## ours, a usual script and a careful one on the same work; under 30 minutes
+	$(BIN)/python benchmarks/bench.py
+
+bench-quick: $(STAMP)  ## the same with fewer trials; under 5 minutes
+	$(BIN)/python benchmarks/bench.py --quick --out bench-quick.json
+
+score: $(STAMP)  ## what the exported models are worth on three data sets; under 30 minutes
+	$(BIN)/python benchmarks/score.py
 
 gpu: $(STAMP)  ## on a machine with a card: its tests, then spaces/vision.yaml
 	$(BIN)/pytest -m gpu tests/gpu

@@ -148,11 +148,19 @@ def main() -> None:
     }
 
     class Times(tune.Callback):
-        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
+        def on_trial_result(
+            self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
+        ) -> None:
             value = result["balanced_accuracy"]
             print(f"REPORT {time.perf_counter() - began:.2f} {value:.4f}", flush=True)
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        log_to_driver=False,
+    )
     with tempfile.TemporaryDirectory() as folder:
         if arguments.trials is not None:
             rows = json.loads(arguments.trials.read_text(encoding="utf-8"))
@@ -178,9 +186,7 @@ def main() -> None:
                 "weight_decay": tune.loguniform(1e-4, 1e-2),
             }
             search = ConcurrencyLimiter(OptunaSearch(seed=arguments.seed), max_concurrent=2)
-            scheduler = ASHAScheduler(
-                max_t=arguments.epochs, grace_period=1, reduction_factor=3
-            )
+            scheduler = ASHAScheduler(max_t=arguments.epochs, grace_period=1, reduction_factor=3)
             count = arguments.search
         tuner = tune.Tuner(
             tune.with_resources(function, {"cpu": 1}),
@@ -206,7 +212,7 @@ def main() -> None:
         best = results.get_best_result(scope="all")
         import torch
 
-        config = best.config["trial"] if "trial" in best.config else best.config
+        config = best.config.get("trial", best.config)
         trial = work.Trial(
             **{name: config[name] for name in ("depth", "lr", "scale", "dropout", "weight_decay")}
         )

@@ -50,7 +50,9 @@ def batch(pixels: Any, size: int, *, augment: bool) -> Any:
         at = torch.randint(0, side - size + 1, (count, 2))
         flips = torch.rand(count) < 0.5
         crops = [
-            image[:, y : y + size, x : x + size].flip(2) if flip else image[:, y : y + size, x : x + size]
+            image[:, y : y + size, x : x + size].flip(2)
+            if flip
+            else image[:, y : y + size, x : x + size]
             for image, (y, x), flip in zip(images, at.tolist(), flips.tolist(), strict=True)
         ]
         images = torch.stack(crops)
@@ -191,11 +193,19 @@ def main() -> None:
             raise NotImplementedError("trials of a benchmark are not interrupted")
 
     class Times(tune.Callback):
-        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
+        def on_trial_result(
+            self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any
+        ) -> None:
             value = result["balanced_accuracy"]
             print(f"REPORT {time.perf_counter() - began:.2f} {value:.4f}", flush=True)
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, _node_ip_address="127.0.0.1", log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        include_dashboard=False,
+        _node_ip_address="127.0.0.1",
+        log_to_driver=False,
+    )
     data = {part: decoded(options, part) for part in ("train", "val")}
     rows = json.loads(arguments.trials.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:

@@ -7,13 +7,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import baseline
 import torch
 import work
 
@@ -21,8 +19,8 @@ from search.backbones.availability import locate
 from search.backbones.download import weights_hash
 from search.backbones.stages import BLOCKS, build
 from search.backbones.weights import load_state
-from search.data.prepare import prepare
 from search.data.manifest import save_table
+from search.data.prepare import prepare
 from search.space.spec import DataSpec, WeightsSpec
 from search.training.config import TrialConfig
 from search.training.optimiser import optimiser

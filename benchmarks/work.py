@@ -147,7 +147,11 @@ def space_file(work: Work, found: list[Trial], path: Path, *, concurrency: int =
             "image_size": work.image_size,
             "unfreeze_depth": depths if len(depths) > 1 else depths[0],
             "lr": {"float": [1e-4, 1e-1], "log": True},
-            "backbone_lr_scale": {"float": [1e-3, 1.0], "log": True, "when": {"unfreeze_depth": {"min": 1}}}
+            "backbone_lr_scale": {
+                "float": [1e-3, 1.0],
+                "log": True,
+                "when": {"unfreeze_depth": {"min": 1}},
+            }
             if depths[-1]
             else 0.1,
             "dropout": {"float": [0.0, 0.5]},
