@@ -38,7 +38,7 @@ def main() -> None:
     )
     options = {
         "images": str(given.images), "weights": str(given.weights),
-        "image_size": given.image_size, "epochs": given.epochs, "batch_size": 32,
+        "image_size": given.image_size, "epochs": given.epochs, "batch_size": 32, "plain": False,
     }  # fmt: skip
     trial = work.trials(1, (0,), seed=7)[0]
     ours = Ours(given.images, arguments.folder / "alone", given.epochs, given.image_size)

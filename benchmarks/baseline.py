@@ -31,7 +31,7 @@ def loaders(options: dict[str, Any], part: str, *, train: bool) -> Any:
 
     size = options["image_size"]
     steps = [transforms.Resize(round(1.25 * size)), transforms.CenterCrop(round(1.25 * size))]
-    if train:
+    if train and not options["plain"]:
         steps += [transforms.RandomCrop(size), transforms.RandomHorizontalFlip()]
     else:
         steps += [transforms.CenterCrop(size)]
@@ -65,6 +65,21 @@ def score(model: Any, loader: Any) -> tuple[float, float]:
             truth += labels.tolist()
             found += logits.argmax(1).tolist()
     return float(balanced_accuracy_score(truth, found)), loss / len(truth)
+
+
+def predictions(model: Any, loader: Any, options: dict[str, Any]) -> dict[str, str]:
+    """The label of each test image, by its path."""
+    import torch
+
+    found: list[int] = []
+    with torch.no_grad():
+        for images, _ in loader:
+            found += model(images).argmax(1).tolist()
+    root = Path(options["images"]) / "test"
+    return {
+        Path(path).relative_to(root).as_posix(): loader.dataset.classes[label]
+        for (path, _), label in zip(loader.dataset.samples, found, strict=True)
+    }
 
 
 def epochs(options: dict[str, Any], trial: work.Trial) -> Any:
@@ -126,6 +141,8 @@ def main() -> None:
     parser.add_argument("--search", type=int, help="a search of this many trials instead")
     parser.add_argument("--seconds", type=float, help="of the search, at most")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", action="store_true", help="no augmentation")
+    parser.add_argument("--predictions", type=Path, help="write the best model's, on test")
     arguments = parser.parse_args()
     began = time.perf_counter()
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # loopback only
@@ -145,6 +162,7 @@ def main() -> None:
         "image_size": arguments.image_size,
         "epochs": arguments.epochs,
         "batch_size": arguments.batch_size,
+        "plain": arguments.plain,
     }
 
     class Times(tune.Callback):
@@ -222,6 +240,8 @@ def main() -> None:
         with checkpoint.as_directory() as at:
             model.load_state_dict(torch.load(Path(at) / "model.pth", weights_only=True))
         test, loss = score(model, loader)
+        if arguments.predictions is not None:
+            arguments.predictions.write_text(json.dumps(predictions(model, loader, options)))
         print("RESULT " + json.dumps({"trials": len(results), "test": test, "loss": loss}))
     ray.shutdown()
 

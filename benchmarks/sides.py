@@ -19,12 +19,15 @@ from search.backbones.availability import locate
 from search.backbones.download import weights_hash
 from search.backbones.stages import BLOCKS, build
 from search.backbones.weights import load_state
-from search.data.manifest import save_table
+from search.data.manifest import load_table, save_table
 from search.data.prepare import prepare
+from search.data.store import decoded_side, open_decoded
 from search.space.spec import DataSpec, WeightsSpec
+from search.training.checkpoint import assemble, load_trained
 from search.training.config import TrialConfig
+from search.training.metrics import metrics
 from search.training.optimiser import optimiser
-from search.training.predict import suffix_logits
+from search.training.predict import predict_probabilities, suffix_logits
 from search.training.prefix import run_frozen
 from search.tuning.job import PreparedBackbone, TrialJob
 from search.tuning.worker import Worker
@@ -44,8 +47,11 @@ def timed(function: Callable[[], Any]) -> float:
 class Ours:
     """A worker on a folder of images, with its own cache."""
 
-    def __init__(self, images: Path, scratch: Path, epochs: int, image_size: int) -> None:
+    def __init__(
+        self, images: Path, scratch: Path, epochs: int, image_size: int, *, views: int = 0
+    ) -> None:
         self._scratch, self._epochs, self._size = scratch, epochs, image_size
+        self._views = views or epochs
         self._cache = scratch / "cache"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
@@ -83,13 +89,39 @@ class Ours:
             backbone=work.BACKBONE, image_size=self._size, unfreeze_depth=trial.depth,
             lr=trial.lr, backbone_lr_scale=trial.scale, dropout=trial.dropout,
             weight_decay=trial.weight_decay, label_smoothing=0.0, warmup=0.1,
-            augmentation="light", views=self._epochs, batch_size=32, epochs=self._epochs,
+            augmentation="light", views=self._views, batch_size=32, epochs=self._epochs,
             seed=self._number, augmentation_seed=0,
         )  # fmt: skip
         folder = self._scratch / "trials" / str(self._number)
         reports = list(self._worker.train(config, folder, reported=0))
         self._worker.reset()
         return reports
+
+    def test(self) -> float:
+        """Balanced accuracy of the last trial's best epoch on the test part."""
+        table = load_table(Path(self._job.table))
+        checkpoint = load_trained(self._scratch / "trials" / str(self._number))
+        backbone = self._job.backbones[0]
+        staged = assemble(
+            checkpoint,
+            load_state(locate(work.BACKBONE, WeightsSpec(), self._cache)),
+            weights_hash=backbone.sha256,
+        ).to(memory_format=torch.channels_last)
+        decoded = open_decoded(
+            table,
+            side=decoded_side(self._size),
+            interpolation=backbone.preprocessing.interpolation,
+            cache=self._cache,
+        )
+        rows = decoded.indices("test")
+        found = predict_probabilities(
+            staged,
+            decoded.images,
+            preprocessing=backbone.preprocessing,
+            image_size=self._size,
+            rows=rows,
+        )
+        return metrics(found, decoded.labels[rows])["balanced_accuracy"]
 
     def forget(self) -> None:
         """Empty what was computed: images and activations."""

@@ -1,0 +1,83 @@
+"""The same trial with the store off, filling and warm: the same curve, to the last bit."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.data.cache import Room, entries
+from search.training.config import TrialConfig
+from search.training.prefix import Boundary, ComputedPrefix, Prefix
+from search.training.stored import StoredPrefix, StoreSettings
+from search.training.worth import Worth
+
+Curve = Callable[..., list[Any]]
+Other = Callable[..., TrialConfig]
+OFF = partial(ComputedPrefix, keep_bytes=0)
+
+
+def _stored(cache: Path, budget: int = 10**9) -> Callable[[Boundary], Prefix]:
+    settings = StoreSettings(
+        cache=cache,
+        room=Room(cache, budget),
+        boundaries=frozenset({1, 2, 3, 4, 5}),
+        worth=Worth(),
+    )
+    return partial(StoredPrefix, settings=settings, note=lambda _: None)
+
+
+@pytest.mark.parametrize("activations", ["float16", "float32"])
+@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "light",
+        pytest.param("none", marks=pytest.mark.slow),
+        pytest.param("medium", marks=pytest.mark.slow),
+        pytest.param("heavy", marks=pytest.mark.slow),
+    ],
+)
+def test_for_every_policy_and_depth(
+    policy: str, depth: int, activations: str, other: Other, curve: Curve, tmp_path: Path
+) -> None:
+    config = other(
+        unfreeze_depth=depth,
+        augmentation=policy,
+        views=1 if policy == "none" else 2,
+        activations=activations,
+    )
+    off = curve(config, prefix=OFF)
+    assert curve(config, prefix=_stored(tmp_path)) == off
+    assert entries(tmp_path)
+    assert curve(config, prefix=_stored(tmp_path)) == off
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "size"),
+    [("vit_b_16", 32), ("swin_t", 32), ("convnext_tiny", 32), ("vgg11", 32), ("resnet18", 32)],
+)
+def test_for_every_family(
+    backbone: str, size: int, other: Other, curve: Curve, tmp_path: Path
+) -> None:
+    config = other(backbone=backbone, image_size=size, unfreeze_depth=1, epochs=2)
+    off = curve(config, prefix=OFF)
+    assert curve(config, prefix=_stored(tmp_path)) == off
+    assert curve(config, prefix=_stored(tmp_path)) == off
+
+
+def test_with_room_for_a_part_only(other: Other, curve: Curve, tmp_path: Path) -> None:
+    config = other(unfreeze_depth=1)
+    off = curve(config, prefix=OFF)
+    for budget in (3_000, 30_000, 100_000):
+        assert curve(config, prefix=_stored(tmp_path / str(budget), budget)) == off
+
+
+def test_half_precision_is_within_its_bound(other: Other, curve: Curve) -> None:
+    exact = curve(other(unfreeze_depth=1, activations="float32"), prefix=OFF)
+    rounded = curve(other(unfreeze_depth=1, activations="float16"), prefix=OFF)
+    assert rounded != exact
+    for (_, one, _), (_, two, _) in zip(exact, rounded, strict=True):
+        assert two == pytest.approx(one, rel=5e-3)
