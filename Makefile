@@ -39,8 +39,9 @@ bench-quick: $(STAMP)  ## the same with fewer trials; under 5 minutes
 score: $(STAMP)  ## what the exported models are worth on three data sets; under 30 minutes
 	$(BIN)/python benchmarks/score.py
 
-gpu: $(STAMP)  ## on a machine with a card: its tests, then spaces/vision.yaml
+gpu: $(STAMP)  ## on a machine with a card: its tests, its speed, then spaces/vision.yaml
 	$(BIN)/pytest -m gpu tests/gpu
+	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/search run spaces/vision.yaml --minutes 4 --name vision-gpu-$$(date +%Y%m%d-%H%M%S)
 
 help:  ## this list
