@@ -18,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 
-def search(space: Path, folder: Path, *, source: str, split: int, images: int) -> dict[str, Any]:
+def search(space: Path, folder: Path, *, source: str, split: int, images: int | None) -> dict[str, Any]:
     """One search through the real command; its JSON document."""
     command = [
         sys.executable, "-m", "search.cli.main", "run", str(space.absolute()), "--json",
         "--name", f"{source}-{split}",
         "--set", f"data.split.seed={split}",
-        "--set", f"data.max_images={images}",
         "--set", f"weights.source={source}",
-        "--minutes", "30",
+        "--minutes", "60",
     ]  # fmt: skip
+    if images is not None:
+        command += ["--set", f"data.max_images={images}"]
     environment = {name: value for name, value in os.environ.items() if name != "SEARCH_STORAGE"}
     done = subprocess.run(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True
@@ -38,8 +39,8 @@ def search(space: Path, folder: Path, *, source: str, split: int, images: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--space", type=Path, default=Path("benchmarks/solar-160.yaml"))
-    parser.add_argument("--images", type=int, default=800)
+    parser.add_argument("--space", type=Path, default=Path("benchmarks/solar-128.yaml"))
+    parser.add_argument("--images", type=int, default=None)
     parser.add_argument("--splits", type=int, default=3)
     options = parser.parse_args()
     metric = "balanced_accuracy"
