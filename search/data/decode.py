@@ -18,10 +18,14 @@ from typing import Literal, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
+import PIL
 from PIL import Image, UnidentifiedImageError
 
 DECODE_VERSION = 1
 """Raised whenever the same bytes would give other pixels; part of every store key."""
+DECODER = f"{DECODE_VERSION} Pillow {PIL.__version__}"
+"""What made the pixels; part of every store key. Pillow brings its own decoders, and
+another version of them may round differently."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 MAX_PIXELS = 89_478_485

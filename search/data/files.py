@@ -38,6 +38,10 @@ def publish(temporary: Path, path: Path) -> None:
         os.close(folder)
 
 
+class NoLocks(OSError):
+    """The file system has no locks."""
+
+
 @contextmanager
 def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold the lock file ``path``; the lock ends with the process, however it dies.
@@ -45,6 +49,9 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
     Args:
         path: Made when it is missing; its folder exists.
         waiting: Called about once a second while another process holds the lock.
+
+    Raises:
+        NoLocks: If the file system refuses to lock.
     """
     with path.open("ab") as file:
         while True:
@@ -54,4 +61,6 @@ def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
             except BlockingIOError:
                 waiting()
                 time.sleep(1.0)
+            except OSError as error:
+                raise NoLocks(*error.args) from error
         yield

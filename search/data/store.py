@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 
 from search.data.cache import hold, relieve
-from search.data.decode import DECODE_VERSION, INTERPOLATIONS, BadImage, hash_and_decode, square
-from search.data.files import locked, publish, write_whole
+from search.data.decode import DECODER, INTERPOLATIONS, BadImage, hash_and_decode, square
+from search.data.files import NoLocks, locked, publish, write_whole
 from search.data.images import ImageTable, Part
 from search.data.listing import capped
 from search.data.parallel import Progress, each
@@ -101,31 +101,38 @@ def ensure_decoded(
         workers: Processes that decode; None is one for each core.
 
     Raises:
-        SearchError: Exit.STORAGE, if the cache cannot be written or, with path
+        SearchError: Exit.STORAGE, if the cache cannot be written or locked or, with path
             and free bytes, its disk is too full; Exit.DATA, if an image is no
             longer what the table says.
     """
     path = decoded_path(table, side=side, interpolation=interpolation, cache=cache)
     _check_folder(path.parent)
     what = f"decoding images to {side} px"
-    with locked(
-        path.with_suffix(".lock"),
-        lambda: progress("waiting for another process that decodes images", 0, 0),
-    ):
-        try:
-            return open_decoded(
-                table, side=side, interpolation=interpolation, cache=cache, verify=True
-            )
-        except BadStore as error:
-            if path.exists() and note is not None:
-                note(f"decoded images {path} are decoded again: {error}")
-        _drop(path)
-        # Trials cannot do without them, whatever the cache's byte budget.
-        if not relieve(cache, decoded_bytes(table, side=side) + _SPARE):
-            raise _full(path.parent, decoded_bytes(table, side=side))
-        _build(table, side, interpolation, path, partial(progress, what), workers)
-        # Still under the lock, so that it is not evicted before it is held.
-        return open_decoded(table, side=side, interpolation=interpolation, cache=cache)
+    try:
+        with locked(
+            path.with_suffix(".lock"),
+            lambda: progress("waiting for another process that decodes images", 0, 0),
+        ):
+            try:
+                return open_decoded(
+                    table, side=side, interpolation=interpolation, cache=cache, verify=True
+                )
+            except BadStore as error:
+                if path.exists() and note is not None:
+                    note(f"decoded images {path} are decoded again: {error}")
+            _drop(path)
+            # Trials cannot do without them, whatever the cache's byte budget.
+            if not relieve(cache, decoded_bytes(table, side=side) + _SPARE):
+                raise _full(path.parent, decoded_bytes(table, side=side))
+            _build(table, side, interpolation, path, partial(progress, what), workers)
+            # Still under the lock, so that it is not evicted before it is held.
+            return open_decoded(table, side=side, interpolation=interpolation, cache=cache)
+    except NoLocks as error:
+        raise fail(
+            f"the cache folder {path.parent} cannot be locked: {(error.strerror or '').lower()}",
+            fix="SEARCH_CACHE=/a/folder/on/a/local/disk",
+            status=Exit.STORAGE,
+        ) from error
 
 
 def open_decoded(
@@ -174,7 +181,7 @@ def open_decoded(
 def _key(table: ImageTable, side: int, interpolation: str) -> str:
     if interpolation not in INTERPOLATIONS or side < 1:
         raise ValueError(f"cannot decode to {side=} with {interpolation=}")
-    geometry = [_FORMAT, DECODE_VERSION, side, interpolation]
+    geometry = [_FORMAT, DECODER, side, interpolation]
     hashes = [row.sha256 for row in table.rows]
     return hashlib.sha256(json.dumps([geometry, hashes]).encode()).hexdigest()[:40]
 

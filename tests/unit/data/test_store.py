@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from search.data import store
+from search.data import files, store
 from search.data.cache import clear
 from search.data.decode import decode_rgb, square
 from search.data.images import ImageTable
@@ -333,3 +333,25 @@ def test_activations_make_way_for_images_on_a_full_disk(
 def test_an_unknown_interpolation_is_a_broken_contract(table: ImageTable, cache: Path) -> None:
     with pytest.raises(ValueError, match="interpolation='nearest'"):
         open_decoded(table, side=SIDE, interpolation="nearest", cache=cache)
+
+
+def test_a_disk_without_locks_is_refused_with_its_name(
+    table: ImageTable, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(files.fcntl, "flock", refused)
+    with pytest.raises(SearchError, match="cannot be locked: no locks available") as caught:
+        ensure_decoded(table, side=SIDE, interpolation="bilinear", cache=cache, progress=silent)
+    assert caught.value.status is Exit.STORAGE
+    assert str(cache) in str(caught.value)
+
+
+def test_another_decoder_decodes_again(
+    table: ImageTable, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = {"side": SIDE, "interpolation": "bilinear", "cache": cache}
+    before = decoded_path(table, **arguments)  # type: ignore[arg-type]
+    monkeypatch.setattr(store, "DECODER", "1 Pillow 0.0")
+    assert decoded_path(table, **arguments) != before  # type: ignore[arg-type]
