@@ -203,5 +203,5 @@ def _family(about: Path) -> FamilyName:
             image_size=int(facts["image_size"]),
             precision=str(facts["precision"]),
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return FamilyName()

@@ -72,14 +72,19 @@ def hold(path: Path) -> BinaryIO:
     """
     file = path.open("rb")
     try:
-        with suppress(OSError):  # a file system without locks: nothing there is ever evicted
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        with suppress(OSError):
-            os.utime(path, ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))
+        hold_open(file)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def hold_open(file: BinaryIO) -> None:
+    """:func:`hold` an entry that is open already."""
+    with suppress(OSError):  # a file system without locks: nothing there is ever evicted
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    with suppress(OSError):
+        os.utime(file.fileno(), ns=(time.time_ns(), os.fstat(file.fileno()).st_mtime_ns))
 
 
 def entries(cache: Path) -> list[CacheEntry]:
@@ -243,7 +248,11 @@ def _drop_empty(folder: Path) -> None:
             with suppress(OSError):
                 view.rmdir()
         if not any(path.is_dir() for path in family.glob("*")):
-            shutil.rmtree(family, ignore_errors=True)
+            # Not the whole tree: a process may just have begun a view in there.
+            with suppress(OSError):
+                for described in family.glob("family.json*"):
+                    described.unlink(missing_ok=True)
+                family.rmdir()
 
 
 def _growing(cache: Path) -> int:

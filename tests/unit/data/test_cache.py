@@ -310,6 +310,14 @@ def test_clear_leaves_no_empty_folders_of_activations(tmp_path: Path) -> None:
     assert list((tmp_path / "activations").iterdir()) == []
 
 
+def test_clear_removes_no_file_that_is_not_ours(tmp_path: Path) -> None:
+    family = write(tmp_path, "activations", "a", 5).parents[1]
+    (family / "family.json").write_text("{}")
+    (family / "begun meanwhile").touch()
+    clear(tmp_path, ("activations",), before=PLENTY)
+    assert [path.name for path in family.iterdir()] == ["begun meanwhile"]
+
+
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
     missing = tmp_path / "none"
     assert entries(missing) == []
