@@ -71,6 +71,10 @@ _TOP = {
     "Sharpness": 0.99,
 }
 
+AUGMENTATION_VERSION = 1
+"""Raised whenever the same seed, image and view would give other pixels, here, in
+``draws.py`` or in ``warp.py``; part of the key of what is stored of them."""
+
 _TRIES = 10
 _COLUMNS = 2 * _TRIES + 11
 """Areas, ratios; flip, angle, zoom, 3 colours, operation, strength, sign; place."""

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as vision
 
 from search.backbones.info import Preprocessing
 from search.training import warp
-from search.training.augmentation import OPERATIONS, Draws, move
+from search.training.augmentation import AUGMENTATION_VERSION, OPERATIONS, Draws, move
 from search.training.inputs import EVALUATION, Examples, Geometry, view
 
 SIDE = 80
@@ -200,3 +200,35 @@ def test_views_differ_from_each_other_and_evaluation_draws_nothing(
     )
     evaluated = view(data, rows, EVALUATION, geometry, CPU)
     assert torch.equal(evaluated, view(data, rows, 2, plain, CPU))
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        pytest.param("none", [-41.552, 1.212, -5.766], id="none"),
+        pytest.param("light", [-38.338, 1.419, -4.859], id="light"),
+        pytest.param("medium", [-33.185, -0.883, -3.675], id="medium"),
+        pytest.param("heavy", [-50.998, 2.535, -7.988], id="heavy"),
+    ],
+)
+def test_pixels_are_those_of_this_augmentation_version(
+    photos: np.ndarray, policy: str, expected: list[float]
+) -> None:
+    # Stored features are of these pixels: where they change on purpose, raise the version.
+    assert AUGMENTATION_VERSION == 1
+    data = Examples(
+        images=photos,
+        rows=np.arange(16),
+        labels=np.zeros(16, dtype=np.int64),
+        keys=np.arange(1, 17, dtype=np.uint64) * np.uint64(2**59 + 1),
+    )
+    geometry = Geometry(
+        image_size=SIZE, preprocessing=_preprocessing(), policy=policy, augmentation_seed=5
+    )
+    images_BCHW = view(data, np.arange(16), 3, geometry, CPU).double()
+    ramp = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
+    # brightness, and where it lies: left to right, top to bottom
+    sums = [images_BCHW, images_BCHW * ramp, images_BCHW * ramp[:, None]]
+    found = torch.stack([each.mean((1, 2, 3)) for each in sums])
+    weights = torch.arange(1, 17, dtype=torch.float64)
+    assert (found @ weights).tolist() == pytest.approx(expected, abs=0.02)
