@@ -16,20 +16,27 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from search.backbones.catalogue import CATALOGUE
 from search.data.cache import FOLDERS, Room
-from search.data.decode import DECODE_VERSION
+from search.data.decode import DECODER
 from search.data.files import write_whole
+from search.training.augmentation import AUGMENTATION_VERSION
 from search.training.inputs import EVALUATION, Geometry
+from search.training.prefix import chunk_size
 from search.training.segments import (
     BadSegment,
     RowForm,
@@ -40,6 +47,9 @@ from search.training.segments import (
 )
 
 _FORMAT = 1
+"""Raised with the format, and with what a boundary or the rounding at it means."""
+STALLED = 60.0
+"""Seconds without a chunk after which a claim no longer keeps others waiting."""
 _SEGMENTS = 64
 """A view is stored as about this many segments, if it has enough images."""
 
@@ -61,7 +71,9 @@ class Family:
         geometry = self.geometry
         facts = [
             _FORMAT,
-            DECODE_VERSION,
+            DECODER,
+            AUGMENTATION_VERSION,
+            _libraries(self.backbone),
             self.backbone,
             self.weights_hash,
             geometry.image_size,
@@ -82,8 +94,17 @@ class Family:
 def arithmetic(device: torch.device) -> str:
     """What computes on a device: part of a family's key."""
     if device.type == "cuda":
-        return f"{torch.cuda.get_device_name(device)} bf16 torch {torch.__version__}"
-    return f"{torch.backends.cpu.get_cpu_capability()} float32 torch {torch.__version__}"
+        what = f"{torch.cuda.get_device_name(device)} bf16"
+    else:
+        what = f"{torch.backends.cpu.get_cpu_capability()} float32"
+    return f"{what} torch {torch.__version__}, {chunk_size(device)} at once"
+
+
+@lru_cache(maxsize=64)
+def _libraries(backbone: str) -> list[str]:
+    """Versions of what builds the backbone and changes pixels; torch's is in ``arithmetic``."""
+    names = sorted({"torchvision", CATALOGUE[backbone].library})
+    return [f"{name} {version(name)}" for name in names]
 
 
 def shares(count: int, chunk: int) -> int:
@@ -125,39 +146,53 @@ class ActivationStore:
             )
             write_whole(about, text.encode())
 
-    def open(self, boundary: int, number: int) -> StoredView:
-        """What is stored of a view at a boundary, as of now."""
+    def open(self, boundary: int, number: int, keys: NDArray[np.uint64]) -> StoredView:
+        """What is stored of some images of a view at a boundary, as of now."""
         folder = self.folder / self.family.view(number)
-        return StoredView(folder, boundary, self._note)
+        return StoredView(folder, boundary, keys, self._note)
 
     @contextmanager
-    def claim(self, number: int, keys: NDArray[np.uint64], *, wait: bool) -> Iterator[bool]:
+    def claim(self, number: int, keys: NDArray[np.uint64], *, wait: bool) -> Iterator[Claim | None]:
         """Be the one process that computes these images of a view.
 
         Args:
             number: The view.
             keys: [N] images.
-            wait: Until whoever has the claim is done, or dead.
+            wait: Until whoever has the claim is done, or dead, or has not gone on
+                for STALLED seconds (it may be stopped); that is said.
 
         Yields:
-            Whether the claim is held.
+            The claim, or None where another process has it.
         """
         folder = self.folder / self.family.view(number)
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{_name(keys)}.claim"
         with path.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
+            if not (_taken(file) or (wait and self._outwaited(file))):
+                yield None
                 return
             try:
-                yield True
+                yield Claim(file)
             finally:
                 # Another process may hold the removed file: it computes what is
                 # there already, at worst.
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
+
+    def _outwaited(self, file: BinaryIO) -> bool:
+        """Wait for a claim, in short sleeps so that Ctrl-C is heard; always true in the end."""
+        seen, since = -1, time.monotonic()
+        while not _taken(file):
+            if (beat := os.fstat(file.fileno()).st_mtime_ns) != seen:
+                seen, since = beat, time.monotonic()
+            if time.monotonic() - since > STALLED:
+                self._note(
+                    f"another process has not gone on for {STALLED:.0f} s with activations that "
+                    "it claimed: they are computed here"
+                )
+                break
+            time.sleep(0.05)
+        return True
 
     def writer(
         self, boundary: int, number: int, keys: NDArray[np.uint64], form: RowForm
@@ -174,45 +209,99 @@ class ActivationStore:
         return SegmentWriter(folder / f"b{boundary}-{_name(keys)}.rows", keys, form)
 
 
-class StoredView:
-    """The segments of one view at one boundary, found by the images' keys."""
+class Claim:
+    """The right to compute some images of a view."""
 
-    def __init__(self, folder: Path, boundary: int, note: Callable[[str], None]) -> None:
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def beat(self) -> None:
+        """Tell those who wait that it goes on."""
+        with suppress(OSError):
+            os.utime(self._file.fileno())
+
+
+def _taken(file: BinaryIO) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class StoredView:
+    """The segments of one view at one boundary, found by the images' keys.
+
+    Args:
+        folder: Of the view.
+        boundary: 1..5.
+        keys: Images that will be asked for. Segments without any of them belong
+            to other data: they are neither read nor held nor marked as used.
+        note: Told what a person should know.
+    """
+
+    def __init__(
+        self, folder: Path, boundary: int, keys: NDArray[np.uint64], note: Callable[[str], None]
+    ) -> None:
         self._folder = folder
         self._pattern = f"b{boundary}-*.rows"
+        self._wanted = np.unique(keys)
         self._note = note
         self._segments: list[Segment] = []
-        self._opened: set[str] = set()
+        self._seen: dict[str, tuple[int, int]] = {}
+        """(inode, mtime_ns) by name of what was looked at, good or not."""
         self._keys = np.empty(0, dtype=np.uint64)
         self._at = np.empty((0, 2), dtype=np.int64)
         self.refresh()
 
     def refresh(self) -> None:
         """Open what was published since the last look; drop what is damaged, and say so."""
-        added = [path for path in self._folder.glob(self._pattern) if path.name not in self._opened]
-        for path in sorted(added):
+        added: list[Segment] = []
+        bad: list[str] = []
+        for path in sorted(self._folder.glob(self._pattern)):
             try:
-                segment = open_segment(path)
+                facts = path.stat()
+                state = facts.st_ino, facts.st_mtime_ns
+                if self._seen.get(path.name) == state:
+                    continue
+                self._seen[path.name] = state
+                segment = open_segment(path, self._has)
+                if segment is not None:
+                    self._check_form(segment, added)
+                    added.append(segment)
             except BadSegment as error:
-                self._note(f"stored activations {path} are computed again: {error}")
-                path.unlink(missing_ok=True)
-                continue
-            except OSError:
-                continue  # evicted meanwhile, or not readable: computed
-            if self._segments and segment.form != self._segments[0].form:
-                self._note(f"stored activations {path} are computed again: another shape")
-                path.unlink(missing_ok=True)
-                continue
-            self._opened.add(path.name)
-            self._add(segment)
+                bad.append(f"{path} are computed again: {error}")
+                # What cannot be removed is passed over, and written over where there is a right.
+                with suppress(OSError):
+                    if path.stat().st_ino == state[0]:  # not what was written meanwhile
+                        path.unlink()
+            except OSError:  # evicted meanwhile, or not readable: computed
+                self._seen.pop(path.name, None)
+        if bad:
+            more = f", and {len(bad) - 1} more files" if len(bad) > 1 else ""
+            self._note(f"stored activations {bad[0]}{more}")
+        if added:
+            self._add(added)
 
-    def _add(self, segment: Segment) -> None:
-        count = len(segment.keys)
-        at = np.stack([np.full(count, len(self._segments)), np.arange(count)], axis=1)
-        keys = np.concatenate([self._keys, segment.keys])
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._at = keys[order], np.concatenate([self._at, at])[order]
-        self._segments.append(segment)
+    def _has(self, keys: NDArray[np.uint64]) -> bool:
+        place = np.minimum(np.searchsorted(self._wanted, keys), len(self._wanted) - 1)
+        return bool((self._wanted[place] == keys).any())
+
+    def _check_form(self, segment: Segment, added: list[Segment]) -> None:
+        first = (self._segments or added or [segment])[0]
+        if segment.form != first.form:
+            raise BadSegment("another shape")
+
+    def _add(self, added: list[Segment]) -> None:
+        keys, at = [self._keys], [self._at]
+        for number, segment in enumerate(added, start=len(self._segments)):
+            count = len(segment.keys)
+            keys.append(segment.keys)
+            at.append(np.stack([np.full(count, number), np.arange(count)], axis=1))
+        joined = np.concatenate(keys)
+        order = np.argsort(joined, kind="stable")
+        self._keys, self._at = joined[order], np.concatenate(at)[order]
+        self._segments += added
 
     @property
     def form(self) -> RowForm | None:

@@ -13,8 +13,10 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import struct
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from search.data.cache import hold
+from search.data.cache import hold_open
 
 _MAGIC = b"SRCHROW1"
 _TAIL = struct.Struct("<Q8s")
@@ -103,11 +105,7 @@ class SegmentWriter:
             }
         ).encode()
         self._left = len(keys) * form.bytes
-        self._temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
-        self._file = self._temporary.open("wb")
-        # Who looks for what killed processes left finds this one held.
-        with suppress(OSError):
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._temporary, self._file = _growing(path)
         self._digest = hashlib.sha256()
         try:
             # Its whole size at once, so that others who look count what is still to come.
@@ -137,9 +135,9 @@ class SegmentWriter:
         self._file.truncate()
         self._file.flush()
         os.fsync(self._file.fileno())
+        facts = os.fstat(self._file.fileno())
         self._temporary.replace(self._path)
         self._file.close()
-        facts = self._path.stat()
         _remember(self._path, facts)
 
     def abandon(self) -> None:
@@ -151,18 +149,57 @@ class SegmentWriter:
                 self._file.close()
 
 
-def open_segment(path: Path) -> Segment:
+def _growing(path: Path) -> tuple[Path, BinaryIO]:
+    """A temporary file beside ``path``, held, so that nobody takes it for a killed process's."""
+    while True:
+        # A name of its own also where process numbers repeat, as in containers.
+        temporary = path.with_name(f"{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+        file = temporary.open("xb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            removed = not temporary.exists()
+        except BlockingIOError:
+            removed = True  # or is about to be
+        except OSError:  # a file system without locks: nothing there is ever removed
+            removed = False
+        if not removed:
+            return temporary, file
+        file.close()
+
+
+def open_segment(
+    path: Path, wanted: Callable[[NDArray[np.uint64]], bool] = lambda _: True
+) -> Segment | None:
     """Map a segment that is there.
+
+    Args:
+        path: Of the file.
+        wanted: Told the keys, before the rows are read, held or marked as used.
+
+    Returns:
+        None where it is not wanted.
 
     Raises:
         BadSegment: If it is damaged or something else.
         OSError: If it cannot be read, or is gone.
     """
-    with hold(path) as file:
-        return _open(path, file, os.fstat(file.fileno()))
+    with open(path, "rb", opener=_quietly) as file:
+        return _open(path, file, os.fstat(file.fileno()), wanted)
 
 
-def _open(path: Path, file: BinaryIO, facts: os.stat_result) -> Segment:
+def _quietly(path: str, flags: int) -> int:
+    """Open without the time of the last use being changed, where the file is ours."""
+    with suppress(PermissionError):
+        return os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    return os.open(path, flags)
+
+
+def _open(
+    path: Path,
+    file: BinaryIO,
+    facts: os.stat_result,
+    wanted: Callable[[NDArray[np.uint64]], bool],
+) -> Segment | None:
     size = facts.st_size
     if size < _TAIL.size + 32:
         raise BadSegment("it is cut short")
@@ -176,6 +213,9 @@ def _open(path: Path, file: BinaryIO, facts: os.stat_result) -> Segment:
     form, keys = _read_header(raw)
     if start != len(keys) * form.bytes or len(keys) == 0:
         raise BadSegment(f"{start} bytes are not {len(keys)} rows")
+    if not wanted(keys):
+        return None
+    hold_open(file)
     rows = np.memmap(file, dtype=form.dtype, mode="r", shape=(len(keys), *form.shape))
     if _verified.get(path) != _state(facts):
         digest = hashlib.sha256(rows.reshape(-1).view(np.uint8).data)

@@ -110,7 +110,8 @@ class Share:
 
     def _decide(self) -> None:
         self._writers = {}
-        for boundary, chunks in self._waiting.items():
+        # From the head on: a boundary's room is what those nearer to the head leave.
+        for boundary, chunks in sorted(self._waiting.items(), reverse=True):
             rows = np.concatenate(chunks)
             sample = Sample(
                 boundary=boundary,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -120,8 +121,8 @@ class StoredPrefix:
         """The view, filled; None where it is computed instead."""
         if self._store is None:
             return None
-        opened = self._store.open(self._at.frozen, number)
         keys = self._at.data.part(part).keys
+        opened = self._store.open(self._at.frozen, number, keys)
         try:
             if not self._fill(self._store, opened, part, number):
                 return None
@@ -139,31 +140,41 @@ class StoredPrefix:
         left = [np.arange(at, min(at + size, len(keys))) for at in range(0, len(keys), size)]
         left = [rows for rows in left if (opened.find(keys[rows])[:, 0] < 0).any()]
         again = False
+        below: dict[int, StoredView] = {}
         while left:
             taken = []
             for place, rows in enumerate(left):
                 # Others' shares are left to them; when only those remain, wait for one.
                 with store.claim(number, keys[rows], wait=again and place == 0) as mine:
-                    if not mine:
+                    if mine is None:
                         taken.append(rows)
                         continue
                     opened.refresh()
                     missing = rows[opened.find(keys[rows])[:, 0] < 0]
                     _, once = np.unique(keys[missing], return_index=True)
                     missing = missing[np.sort(once)]
-                    if len(missing) and not self._share(store, part, number, missing):
+                    if len(missing) and not self._share(
+                        store, part, number, missing, below=below, beat=mine.beat
+                    ):
                         return False
                     opened.refresh()
             left, again = taken, True
         return True
 
     def _share(
-        self, store: ActivationStore, part: Part, number: int, rows: NDArray[np.int64]
+        self,
+        store: ActivationStore,
+        part: Part,
+        number: int,
+        rows: NDArray[np.int64],
+        *,
+        below: dict[int, StoredView],
+        beat: Callable[[], None],
     ) -> bool:
         """Compute and store rows of a view, at every wanted boundary on the way."""
         at = self._at
         keys = at.data.part(part).keys[rows]
-        lower, below = self._nearest(store, number, keys)
+        lower, lower_view = self._nearest(store, part, number, keys, below)
         wanted = sorted({b for b in self._settings.boundaries if lower < b < at.frozen})
         share = Share(
             store=store,
@@ -179,7 +190,7 @@ class StoredPrefix:
                 device=at.device,
                 train=len(at.data.train),
                 val=len(at.data.val),
-                views=at.views,
+                views=min(at.views, at.epochs),
                 budget=store.room.budget,
             ),
             note=self._note,
@@ -187,35 +198,50 @@ class StoredPrefix:
         chunk = chunk_size(at.device)
         with share:
             for first in range(0, len(rows), chunk):
+                beat()
                 some = rows[first : first + chunk]
                 began = time.perf_counter()
-                if below is None:
+                if lower_view is None:
                     features = view(
                         at.data.part(part), padded(some, chunk), number, at.geometry, at.device
                     )
                 else:
-                    places = below.find(at.data.part(part).keys[padded(some, chunk)])
-                    form = below.form
+                    places = lower_view.find(at.data.part(part).keys[padded(some, chunk)])
+                    form = lower_view.form
                     assert form is not None
-                    features = from_rows(below.read(places), form, at.device)
+                    features = from_rows(lower_view.read(places), form, at.device)
                 boundary = lower
                 for upto in share.boundaries:
                     features = run_frozen(
                         at.staged, features, upto, start=boundary, activations=at.activations
                     )
                     boundary = upto
+                    if at.device.type == "cuda":  # what is measured is done, not only begun
+                        torch.cuda.synchronize(at.device)
                     share.take(upto, features[: len(some)], time.perf_counter() - began)
                 if not share.goes_on():
                     return False
             return share.publish()
 
     def _nearest(
-        self, store: ActivationStore, number: int, keys: NDArray[np.uint64]
+        self,
+        store: ActivationStore,
+        part: Part,
+        number: int,
+        keys: NDArray[np.uint64],
+        below: dict[int, StoredView],
     ) -> tuple[int, StoredView | None]:
-        """The highest boundary below ours that has all these images."""
+        """The highest boundary below ours that has all these images.
+
+        ``below`` has the views of the part that are open already, by boundary.
+        """
         for boundary in sorted(self._settings.boundaries, reverse=True):
             if boundary < self._at.frozen:
-                below = store.open(boundary, number)
-                if (below.find(keys)[:, 0] >= 0).all():
-                    return boundary, below
+                if boundary in below:
+                    below[boundary].refresh()
+                else:
+                    whole = self._at.data.part(part).keys
+                    below[boundary] = store.open(boundary, number, whole)
+                if (below[boundary].find(keys)[:, 0] >= 0).all():
+                    return boundary, below[boundary]
         return 0, None

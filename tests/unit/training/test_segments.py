@@ -82,6 +82,7 @@ def test_features_come_back_to_the_last_bit_in_their_layout(
         rows, form = to_rows(features, activations)
         write(place, keys, rows, form)
         segment = open_segment(place)
+        assert segment is not None
         found = from_rows(np.array(segment.rows), segment.form, CPU)
         assert place.stat().st_size <= segment_bytes(count, form)
     assert np.array_equal(segment.keys, keys)
@@ -240,10 +241,45 @@ def test_what_is_being_written_has_its_size_from_the_start(tmp_path: Path) -> No
 def test_an_open_segment_keeps_one_file_open_and_a_bad_one_none(path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     segment = open_segment(path)
+    assert segment is not None
     assert len(os.listdir("/proc/self/fd")) == before + 1
     assert np.array_equal(segment.rows, ROWS)
     del segment
     path.write_bytes(b"x" * 500)
     with pytest.raises(BadSegment):
         open_segment(path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_an_unfinished_file_that_is_removed_before_it_is_held_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed(file: Any, how: int) -> None:
+        monkeypatch.undo()
+        Path(file.name).unlink()  # by who looks for what killed processes left
+        segments.fcntl.flock(file, how)
+
+    monkeypatch.setattr(segments.fcntl, "flock", removed)
+    write(tmp_path / "b5-x.rows", KEYS, ROWS, FORM)
+    segment = open_segment(tmp_path / "b5-x.rows")
+    assert segment is not None
+    assert np.array_equal(segment.rows, ROWS)
+
+
+def test_a_segment_that_is_evicted_as_soon_as_it_appears_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evicted(self: Path, target: Path) -> None:
+        os.replace(self, target)
+        target.unlink()
+
+    monkeypatch.setattr(Path, "replace", evicted)
+    write(tmp_path / "b5-x.rows", KEYS, ROWS, FORM)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_segment_of_other_images_is_not_held(path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    assert open_segment(path, lambda keys: 8 in keys) is None
+    assert open_segment(path, lambda keys: 9 in keys) is not None
     assert len(os.listdir("/proc/self/fd")) == before

@@ -1,9 +1,13 @@
 """Stored activations: the same features to the last bit, computed once."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import torch
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.stages import build
 from search.data.cache import Room, entries, hold
+from search.training import activations, segments, worth
 from search.training.inputs import EVALUATION, Geometry, TrialData
 from search.training.prefix import Boundary, ComputedPrefix
 from search.training.stored import StoredPrefix, StoreSettings
@@ -312,3 +317,116 @@ def test_two_processes_fill_one_view_together(tmp_path: Path) -> None:
     outputs = [process.communicate(timeout=120)[0].split() for process in running]
     assert outputs[0][1] == outputs[1][1]
     assert sum(int(each[0]) for each in outputs) == 4 * 256
+
+
+def _claim_of(store: _Store, boundary: Boundary) -> Path:
+    """The claim file of the only share of the train part's first view."""
+    store.open(boundary)
+    (family,) = (store.settings.cache / "activations").iterdir()
+    folder = family / "medium-3-00000"
+    folder.mkdir()
+    return folder / f"{activations._name(boundary.data.train.keys)}.claim"
+
+
+def test_a_claim_whose_holder_stands_still_is_not_waited_for_without_end(
+    data: TrialData, store: _Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activations, "STALLED", 0.2)
+    boundary = _boundary(data, 5)
+    wanted = ComputedPrefix(boundary, keep_bytes=0)("train", _all(data), 0)
+    with _claim_of(store, boundary).open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as a process that was stopped holds it
+        assert torch.equal(store.open(boundary)("train", _all(data), 0), wanted)
+    assert sum("has not gone on" in note for note in store.notes) == 1
+
+
+def test_a_claim_whose_holder_goes_on_is_waited_for(
+    data: TrialData, store: _Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activations, "STALLED", 1.0)
+    boundary = _boundary(data, 5)
+    file = _claim_of(store, boundary).open("ab")
+    fcntl.flock(file, fcntl.LOCK_EX)
+
+    def work() -> None:
+        for _ in range(15):  # half as long again as one that stands still is waited for
+            activations.Claim(file).beat()
+            time.sleep(0.1)
+        file.close()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    began = time.monotonic()
+    store.open(boundary)("train", _all(data), 0)
+    assert time.monotonic() - began > 1.2
+    worker.join()
+    assert not any("has not gone on" in note for note in store.notes)
+
+
+def test_what_is_stored_of_other_images_is_neither_read_nor_marked_as_used(
+    data: TrialData, store: _Store
+) -> None:
+    boundary = _boundary(data, 5)
+    others = replace(data, train=replace(data.train, keys=data.train.keys + np.uint64(1)))
+    store.open(replace(boundary, data=others))("train", _all(data), 0)
+    theirs = {entry.path for entry in entries(store.settings.cache)}
+    for path in theirs:
+        path.write_bytes(b"damaged" + path.read_bytes()[7:])
+        os.utime(path, (0, 0))
+    segments._verified.clear()
+    found = store.open(boundary)("train", _all(data), 0)
+    assert torch.equal(found, ComputedPrefix(boundary, keep_bytes=0)("train", _all(data), 0))
+    assert not any("computed again" in note for note in store.notes)
+    assert all(path.stat().st_atime == 0 for path in theirs)
+    assert len(entries(store.settings.cache)) == 2 * len(theirs)
+
+
+def test_a_damaged_entry_that_cannot_be_removed_is_passed_over(
+    data: TrialData, store: _Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boundary = _boundary(data, 5)
+    wanted = store.open(boundary)("train", _all(data), 0)
+    for entry in entries(store.settings.cache):
+        entry.path.write_bytes(b"damaged" + entry.path.read_bytes()[7:])
+
+    def refused(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("unlink", "replace", "mkdir"):
+        monkeypatch.setattr(Path, name, refused)
+    assert torch.equal(store.open(boundary)("train", _all(data), 0), wanted)
+    assert sum("computed again" in note for note in store.notes) == 1
+
+
+def test_what_one_pass_decides_to_store_fits_the_budget_together(
+    data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worth, "store_and_read", lambda *_, **__: 0.0)
+    boundary = _boundary(data, 5)
+    row = ComputedPrefix(boundary)("train", _all(data)[:1], 0).numel() * 2
+    budget = (4 * len(data.train) + len(data.val)) * row + 20_000
+    store = _Store(tmp_path, budget)
+    store.open(boundary)("train", _all(data), 0)
+    verdicts = {at: verdict for (_, at), verdict in store.settings.worth._verdicts.items()}
+    assert set(verdicts) == ALL
+    assert verdicts[5].views == 4
+    assert sum(verdict.bytes for verdict in verdicts.values()) <= budget
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DECODER", "another"),
+        ("AUGMENTATION_VERSION", 0),
+        ("_libraries", lambda backbone: ["torchvision 0.0"]),
+        ("chunk_size", lambda device: 8),
+    ],
+)
+def test_what_makes_features_otherwise_makes_another_family(
+    name: str, value: object, data: TrialData, store: _Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boundary = _boundary(data, 5)
+    store.open(boundary)
+    monkeypatch.setattr(activations, name, value)
+    store.open(boundary)
+    assert len(list((store.settings.cache / "activations").iterdir())) == 2
