@@ -41,7 +41,10 @@ def predict_probabilities(
 
     Returns:
         [N, K] float32; rows sum to 1. On a CPU, equal to the last bit to what
-        ``fit`` computed with the same weights.
+        ``fit`` computed with the same weights and ``activations: float32``. With
+        float16 ``fit`` rounds what each frozen block puts out, and this does not:
+        an exported model is the library's own, for whoever loads it. The two then
+        differ by that rounding, ``run_frozen`` says by how much.
     """
     target = torch.device(device)
     wanted = np.arange(len(images), dtype=np.int64) if rows is None else rows

@@ -27,7 +27,7 @@ def test_the_assembled_model_gives_the_recorded_metrics_to_the_bit(
     data: TrialData,
     tmp_path: Path,
 ) -> None:
-    curve(other(unfreeze_depth=depth), tmp_path)
+    curve(other(unfreeze_depth=depth, activations="float32"), tmp_path)
     best = load_trained(tmp_path)
     staged = assemble(best, None, weights_hash="random:1")
     again = restore("mobilenet_v3_small", classes=3, image_size=32, state=staged.model.state_dict())
@@ -37,6 +37,18 @@ def test_the_assembled_model_gives_the_recorded_metrics_to_the_bit(
             model, data.val.images, preprocessing=PREPROCESSING, image_size=32, rows=data.val.rows
         )
         assert metrics(found, data.val.labels) == best.metrics
+
+
+def test_the_assembled_model_differs_by_the_rounding_of_frozen_blocks_alone(
+    other: Callable[..., TrialConfig], curve: Callable[..., object], data: TrialData, tmp_path: Path
+) -> None:
+    curve(other(unfreeze_depth=1, activations="float16"), tmp_path)
+    best = load_trained(tmp_path)
+    model = assemble(best, None, weights_hash="random:1")
+    found = predict_probabilities(
+        model, data.val.images, preprocessing=PREPROCESSING, image_size=32, rows=data.val.rows
+    )
+    assert metrics(found, data.val.labels)["loss"] == pytest.approx(best.metrics["loss"], rel=5e-3)
 
 
 def test_weights_of_another_file_are_refused(
