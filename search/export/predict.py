@@ -2,7 +2,9 @@
 
 Needs that folder and nothing else of a study. Images go through the same
 decoding, geometry and chunks as the trial's own validation, so that the figures
-recorded with the model are met exactly on the same kind of device. Nothing in
+recorded with the model are met on the same kind of device: the test's exactly,
+validation's but for the rounding of frozen blocks (``activations: float16``), which
+belongs to training and is not part of a model that the library loads. Nothing in
 the folder can run code; whatever is wrong with it is a SearchError.
 N images, K classes.
 """
