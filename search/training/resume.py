@@ -123,4 +123,7 @@ def _own(run: Run, saved: Checkpoint) -> Checkpoint:
     differ = [name for name, value in mine.items() if getattr(saved, name) != value]
     if differ:
         raise CheckpointUnusable(f"it is of another trial: {', '.join(differ)} differ")
+    # Other tensors are shared with other trials: they must not be written to.
+    if set(saved.tensors) != set(trained_names(run.staged, run.config.unfreeze_depth)):
+        raise CheckpointUnusable("it does not hold the trained tensors, and these alone")
     return saved

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 
 from search.backbones.stages import build
 from search.space.spec import METRICS
-from search.training.checkpoint import load_trained, path_of
+from search.training.checkpoint import load_trained, path_of, read, write
 from search.training.config import TrialConfig
 from search.training.faults import Diverged, OutOfMemory
 from search.training.fit import fit
@@ -312,3 +313,44 @@ def test_another_error_keeps_its_own_type(config: TrialConfig, curve: Curve) -> 
 
     with pytest.raises(RuntimeError, match="mat1"):
         curve(config, prefix=broken)
+
+
+def _pretrained() -> dict[str, torch.Tensor]:
+    """A body's tensors as a worker keeps them for all its trials."""
+    staged = build("mobilenet_v3_small", classes=3, image_size=32, dropout=0.0, state=None, seed=0)
+    return {
+        name: tensor.clone(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+        for name, tensor in staged.model.state_dict().items()
+        if not name.startswith(staged.head_name)
+    }
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3, 5])
+def test_a_trial_leaves_the_tensors_that_it_shares_as_they_were(
+    depth: int, other: Callable[..., TrialConfig], curve: Callable[..., list[Any]]
+) -> None:
+    shared = _pretrained()
+    before = {name: tensor.clone() for name, tensor in shared.items()}
+    config = other(unfreeze_depth=depth)
+    first = curve(config, weights=shared, stop=1)
+    assert all(torch.equal(shared[name], tensor) for name, tensor in before.items())
+    assert curve(config, weights=shared, stop=1) == first
+
+
+def test_a_checkpoint_with_a_frozen_tensor_is_not_used_and_harms_no_other_trial(
+    other: Callable[..., TrialConfig], curve: Callable[..., list[Any]], tmp_path: Path
+) -> None:
+    shared = _pretrained()
+    before = {name: tensor.clone() for name, tensor in shared.items()}
+    config, notes = other(unfreeze_depth=0), []
+    whole = curve(config, weights=shared)
+    curve(config, tmp_path, weights=shared, stop=1)
+    for which in ("best", "last"):
+        saved = read(tmp_path, which)
+        name = "features.0.0.weight"
+        strange = {**saved.tensors, name: torch.zeros_like(shared[name])}
+        write(tmp_path, which, replace(saved, tensors=strange))
+    (tmp_path / "last.previous.safetensors").unlink(missing_ok=True)
+    assert curve(config, tmp_path, weights=shared, note=notes.append) == whole
+    assert any("these alone" in note for note in notes)
+    assert all(torch.equal(shared[name], tensor) for name, tensor in before.items())
