@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from search.backbones.info import Preprocessing
+from search.data.images import DecodedForm
 from search.problems import Exit, Place, Problem, SearchError
 from search.tuning.events import Listener, Note, Preparing
 from search.tuning.job import PreparedBackbone
@@ -36,6 +37,8 @@ class Ready:
     left_out: tuple[str, ...]
     """Backbones of the space whose weights are not here (``unavailable: skip``)."""
     licence: str = ""
+    streamed: tuple[DecodedForm, ...] = ()
+    """What there is no room to store as decoded images: decoded in every epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,7 @@ def _ready(message: dict[str, Any]) -> Ready:
         backbones=backbones,
         left_out=tuple(message["left_out"]),
         licence=message["licence"],
+        streamed=tuple(DecodedForm(**row) for row in message["streamed"]),
     )
 
 

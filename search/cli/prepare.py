@@ -18,6 +18,7 @@ from typing import Any
 
 from search.cli.choices import backbones_of, image_sizes_of
 from search.cli.preparation import Ready, Request
+from search.data.images import DecodedForm
 from search.problems import Exit, Problem, SearchError
 from search.space.spec import StudySpec
 from search.tuning.events import Listener, Note, Preparing
@@ -46,9 +47,11 @@ def prepare(request: Request, listener: Listener) -> Ready:
     file = cache / "tables" / f"{table.fingerprint}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     save_table(table, file)
-    check_room(spec, table, request.fixed or backbones_of(spec.space), cache)
+    streaming = check_room(spec, table, request.fixed or backbones_of(spec.space), cache)
+    if streaming.forms:
+        listener(Note(text=str(streaming), level="warning"))
     backbones, left_out = _weights(spec, cache, request.fixed, listener)
-    _decode(spec, table, backbones, cache, listener)
+    _decode(spec, table, backbones, cache, listener, streamed=streaming.forms)
     return Ready(
         table=file,
         fingerprint=table.fingerprint,
@@ -57,6 +60,7 @@ def prepare(request: Request, listener: Listener) -> Ready:
         backbones=tuple(backbones),
         left_out=tuple(left_out),
         licence=table.licence,
+        streamed=streaming.forms,
     )
 
 
@@ -123,22 +127,28 @@ def _decode(
     backbones: list[PreparedBackbone],
     cache: Path,
     listener: Listener,
+    *,
+    streamed: tuple[DecodedForm, ...],
 ) -> None:
-    """Decode all images once for each distinct (side, interpolation)."""
+    """Decode all images once for each form that is stored."""
     from search.backbones.catalogue import sizes
     from search.data.store import decoded_side, ensure_decoded
 
     rules = sizes()
-    wanted = {
-        (decoded_side(size or rules[backbone.name].default), backbone.preprocessing.interpolation)
+    forms = {
+        DecodedForm(
+            side=decoded_side(size or rules[backbone.name].default),
+            interpolation=backbone.preprocessing.interpolation,
+        )
         for backbone in backbones
         for size in image_sizes_of(spec.space)
     }
-    for side, interpolation in sorted(wanted):
+    wanted = forms.difference(streamed)
+    for form in sorted(wanted, key=lambda form: (form.side, form.interpolation)):
         ensure_decoded(
             table,
-            side=side,
-            interpolation=interpolation,
+            side=form.side,
+            interpolation=form.interpolation,
             cache=cache,
             progress=lambda what, done, total: listener(
                 Preparing(what=what, done=done, total=total)

@@ -1,9 +1,10 @@
 """Whether the disks have room for what a run will write, before its first trial.
 
-:func:`lacking` is pure arithmetic; :func:`check_room` looks at the disks. An
-estimate: what is there already is not counted, and the checkpoints are taken to
-be of the largest backbone, trained whole. One that errs costs a refused run, so
-it leaves out what may never be written (the checkpoint before the last one).
+:func:`lacking` and :func:`stored` are pure arithmetic; :func:`check_room` looks
+at the disks. An estimate: what is there already is not counted, and the
+checkpoints are taken to be of the largest backbone, trained whole. One that errs
+costs a refused run, so it leaves out what may never be written (the checkpoint
+before the last one). Only decoded images can be done without.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import Path
 
 from search.backbones.availability import Missing, locate
 from search.backbones.catalogue import CATALOGUE, sizes
-from search.cli.choices import depths_of, image_sizes_of
+from search.cli.choices import cache_bytes, depths_of, image_sizes_of
 from search.cli.machine import this_machine
 from search.cli.paths import study_folder
 from search.data.cache import relieve
-from search.data.images import ImageTable
+from search.data.images import DecodedForm, ImageTable
 from search.data.store import decoded_bytes, decoded_path, decoded_side
 from search.problems import Exit, SearchError, fail
 from search.space.spec import StudySpec
@@ -44,6 +45,35 @@ class Need:
     place: Path
     """The folder that it is written below."""
     bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """The decoded images of a study in one form."""
+
+    form: DecodedForm
+    bytes: int
+    there: bool
+    """On the disk already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streaming:
+    """What there is no room to store, so that it is decoded again in every epoch."""
+
+    forms: tuple[DecodedForm, ...] = ()
+    bytes: int = 0
+    """What they would need."""
+    room: int = 0
+    """What there is for them."""
+
+    def __str__(self) -> str:
+        sides = ", ".join(str(side) for side in sorted({form.side for form in self.forms}))
+        return (
+            f"decoded images of {sides} px would need {_size(self.bytes)}, there is room for "
+            f"{_size(self.room)}: images are decoded again in every epoch; frozen activations "
+            "are still stored where they fit"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +135,29 @@ def disk_of(place: Path) -> Disk:
     return Disk(device=existing.stat().st_dev, free=shutil.disk_usage(existing).free)
 
 
+def stored(
+    wanted: Sequence[Decoded], *, budget: int | None, fits: Callable[[int], bool]
+) -> tuple[Decoded, ...]:
+    """Which decoded images are stored: those there, then the smallest while they fit.
+
+    Args:
+        wanted: All that the study can need.
+        budget: Of the cache, bytes; None where nothing is said.
+        fits: Whether the disk takes so many bytes more, beside the rest of what is needed.
+
+    Returns:
+        E.g. of 3, 5 and 9 bytes, a budget of 8 keeps the first two.
+    """
+    kept = [each for each in wanted if each.there]
+    missing = [each for each in wanted if not each.there]
+    for each in sorted(missing, key=lambda each: (each.bytes, each.form.interpolation)):
+        total = sum(other.bytes for other in kept) + each.bytes
+        more = sum(other.bytes for other in kept if not other.there) + each.bytes
+        if (budget is None or total <= budget) and fits(more):
+            kept.append(each)
+    return tuple(kept)
+
+
 def check_room(
     spec: StudySpec,
     table: ImageTable,
@@ -112,8 +165,9 @@ def check_room(
     cache: Path,
     *,
     disk: Callable[[Path], Disk] = disk_of,
-) -> None:
-    """Refuse a run whose disks are too small for it, also without stored activations.
+) -> Streaming:
+    """Refuse a run whose disks are too small for it, also without stored activations
+    and decoded images.
 
     Args:
         spec: The study.
@@ -122,40 +176,74 @@ def check_room(
         cache: Our cache folder.
         disk: Looks at the disk of a place.
 
+    Returns:
+        The decoded images that pass the cache's budget, or that the disk has no
+        room for.
+
     Raises:
         SearchError: Exit.STORAGE, with what is needed and what is free.
     """
     folder = study_folder(spec.checkpoints.dir, spec.name)
-    needs = [
-        Need(what="decoded images", place=cache, bytes=_decoded(spec, table, backbones, cache)),
+    budget = cache_bytes(spec.cache)
+    wanted = _decoded(spec, table, backbones, cache)
+    rest = [
         Need(what="weights to download", place=cache, bytes=_downloads(spec, backbones, cache)),
         _checkpoints(spec, backbones, folder),
     ]
-    disks = {place: disk(place) for place in (cache, folder)}
-    here = disks[cache].device
-    total = sum(need.bytes for need in needs if disks[need.place].device == here)
-    if lacking(needs, disks) is not None and relieve(cache, total + RESERVE):
-        disks = {place: disk(place) for place in (cache, folder)}
-    error = lacking(needs, disks)
-    if error is not None:
-        raise error
+
+    def look() -> dict[Path, Disk]:
+        return {place: disk(place) for place in (cache, folder)}
+
+    disks = look()
+    beside = RESERVE + sum(
+        need.bytes for need in rest if disks[need.place].device == disks[cache].device
+    )
+
+    def error(decoded: int) -> SearchError | None:
+        needs = [Need(what="decoded images", place=cache, bytes=decoded), *rest]
+        found = lacking(needs, look())
+        if found is not None and relieve(cache, decoded + beside):
+            found = lacking(needs, look())
+        return found
+
+    if error(0) is not None:
+        refused = error(sum(each.bytes for each in wanted if not each.there))
+        if refused is not None:
+            raise refused
+    kept = stored(wanted, budget=budget, fits=lambda more: error(more) is None)
+    left = [each for each in wanted if each not in kept]
+    rooms = [look()[cache].free - beside - sum(each.bytes for each in kept if not each.there)]
+    if budget is not None:
+        rooms.append(budget - sum(each.bytes for each in kept))
+    return Streaming(
+        forms=tuple(each.form for each in left),
+        bytes=sum(each.bytes for each in left),
+        room=max(0, min(rooms)),
+    )
 
 
-def _decoded(spec: StudySpec, table: ImageTable, backbones: Sequence[str], cache: Path) -> int:
+def _decoded(
+    spec: StudySpec, table: ImageTable, backbones: Sequence[str], cache: Path
+) -> list[Decoded]:
     rules = sizes()
-    wanted = {
-        (
-            decoded_side(size or rules[name].default),
-            CATALOGUE[name].preprocessing.interpolation,
+    forms = {
+        DecodedForm(
+            side=decoded_side(size or rules[name].default),
+            interpolation=CATALOGUE[name].preprocessing.interpolation,
         )
         for name in backbones
         for size in image_sizes_of(spec.space)
     }
-    return sum(
-        decoded_bytes(table, side=side)
-        for side, interpolation in wanted
-        if not decoded_path(table, side=side, interpolation=interpolation, cache=cache).exists()
-    )
+    return [
+        Decoded(
+            form=form,
+            bytes=decoded_bytes(table, side=form.side),
+            there=decoded_path(
+                table, side=form.side, interpolation=form.interpolation, cache=cache
+            ).exists(),
+        )
+        for form in sorted(forms, key=lambda form: (form.side, form.interpolation))
+    ]
 
 
 def _downloads(spec: StudySpec, backbones: Sequence[str], cache: Path) -> int:
@@ -186,4 +274,6 @@ def _checkpoints(spec: StudySpec, backbones: Sequence[str], folder: Path) -> Nee
 
 
 def _size(count: int) -> str:
-    return f"{count / 2**30:,.1f} GiB" if count >= 2**30 else f"{count / 2**20:,.0f} MiB"
+    if count >= 2**30:
+        return f"{count / 2**30:,.1f} GiB"
+    return f"{count / 2**20:,.0f} MiB" if count >= 2**20 else f"{count / 2**10:,.0f} KiB"

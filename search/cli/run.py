@@ -162,6 +162,7 @@ def _search(
                 maximize=spec.direction == "maximize",
                 threads=allocation.threads,
                 device="cuda" if allocation.gpus > 0 else "cpu",
+                streamed=ready.streamed,
             )
             end = execute(
                 spec=recorder.spec,

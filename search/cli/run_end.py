@@ -88,6 +88,7 @@ def conclude(
         destination=folder / "export",
         seed=spec.seed,
         opened=dict(opened),
+        streamed=ready.streamed,
         kept=tuple(home / TEST for home in homes),
     )
     try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import warnings
 from io import BufferedReader
@@ -38,6 +39,8 @@ INTERPOLATIONS: dict[str, Image.Resampling] = {
 }
 
 _SLIVER = 8
+_HUSHED = ("ignore", None, Warning, re.compile("PIL"), 0)
+"""A filter of ``warnings``: whatever PIL's own modules say."""
 _ORIENTATION = 0x0112  # EXIF and TIFF tag
 _BITS_PER_SAMPLE = 258  # TIFF tag
 _PHOTOMETRIC = 262  # TIFF tag; 0 is "white is zero"
@@ -83,12 +86,29 @@ def hash_and_decode(path: Path) -> tuple[str, Image.Image]:
         BadImage: As :func:`decode_rgb`.
     """
     with _opened(path) as file:
-        try:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            file.seek(0)
-        except OSError as error:
-            raise BadImage(_said(error)) from error
-        return digest, _decode(file)
+        return _digest(file), _decode(file)
+
+
+def checked_square(
+    path: Path, sha256: str, *, side: int, interpolation: str
+) -> npt.NDArray[np.uint8]:
+    """:func:`square` of a file that was checked before; safe in threads.
+
+    A file with another content is not decoded at all.
+
+    Args:
+        path: Of the image.
+        sha256: What its bytes had when it was checked, 64 hex digits.
+        side: As ``square``'s.
+        interpolation: As ``square``'s.
+
+    Raises:
+        BadImage: If its content is another, or as :func:`decode_rgb`.
+    """
+    with _opened(path) as file:
+        if _digest(file) != sha256:
+            raise BadImage("its content is not what was checked")
+        return square(_decode(file), side, interpolation)
 
 
 def square(image: Image.Image, side: int, interpolation: str) -> npt.NDArray[np.uint8]:
@@ -133,30 +153,49 @@ def _opened(path: Path) -> BufferedReader:
         raise BadImage(_said(error)) from error
 
 
+def _digest(file: BufferedReader) -> str:
+    """The sha256 of a file's bytes; it stands at its start again."""
+    try:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        file.seek(0)
+    except OSError as error:
+        raise BadImage(_said(error)) from error
+    return digest
+
+
 def _decode(file: BufferedReader) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # damaged metadata is no concern of ours
-        try:
-            with Image.open(file, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAX_PIXELS:
-                    raise BadImage(
-                        f"has {width} x {height} = {width * height / 1e6:.0f} megapixels, "
-                        f"more than {MAX_PIXELS / 1e6:.0f}"
-                    )
-                image.load()
-                return _turned(_rgb(image), _orientation(image))
-        except BadImage:
-            raise
-        except Image.DecompressionBombError as error:
-            raise BadImage(f"has more than {MAX_PIXELS / 1e6:.0f} megapixels") from error
-        except UnidentifiedImageError as error:
-            empty = file.seek(0, os.SEEK_END) == 0
-            raise BadImage(
-                "is empty (0 bytes)" if empty else f"is none of {', '.join(FORMATS)}"
-            ) from error
-        except Exception as error:  # a decoder fed hostile bytes may raise anything
-            raise BadImage(_said(error)) from error
+    _hush()
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise BadImage(
+                    f"has {width} x {height} = {width * height / 1e6:.0f} megapixels, "
+                    f"more than {MAX_PIXELS / 1e6:.0f}"
+                )
+            image.load()
+            return _turned(_rgb(image), _orientation(image))
+    except BadImage:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"has more than {MAX_PIXELS / 1e6:.0f} megapixels") from error
+    except UnidentifiedImageError as error:
+        empty = file.seek(0, os.SEEK_END) == 0
+        raise BadImage(
+            "is empty (0 bytes)" if empty else f"is none of {', '.join(FORMATS)}"
+        ) from error
+    except Exception as error:  # a decoder fed hostile bytes may raise anything
+        raise BadImage(_said(error)) from error
+
+
+def _hush() -> None:
+    """What PIL says of damaged metadata is no concern of ours.
+
+    Once and for good: ``catch_warnings`` puts back what it found, and several
+    threads, each putting back what another had set, may leave anything behind.
+    """
+    if _HUSHED not in warnings.filters:
+        warnings.filterwarnings("ignore", module="PIL")
 
 
 def _orientation(image: Image.Image) -> int:

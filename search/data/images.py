@@ -30,6 +30,16 @@ class ImageRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedForm:
+    """What images are decoded to."""
+
+    side: int
+    """Of the squares, pixels; ``store.decoded_side`` of a model's input."""
+    interpolation: str
+    """``bilinear`` or ``bicubic``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTable:
     """All readable images of a study with labels and parts, sorted by path."""
 

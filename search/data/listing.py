@@ -64,6 +64,15 @@ def capped(problems: list[Problem]) -> list[Problem]:
     return [*problems[:SHOWN], Problem(fact=f"and {more:,} more of this kind")]
 
 
+def changed_images(changed: list[Problem]) -> SearchError:
+    """The error of images that are no longer what their table says."""
+    fix = Problem(
+        fact="images changed after they were checked",
+        fix="put them back, or run again under another name (--name)",
+    )
+    return SearchError([*capped(changed), fix], Exit.DATA)
+
+
 def _is_number(label: str) -> bool:
     try:
         return math.isfinite(float(label))

@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 
 from search.data.cache import hold, relieve
-from search.data.decode import DECODER, INTERPOLATIONS, BadImage, hash_and_decode, square
+from search.data.decode import DECODER, INTERPOLATIONS, BadImage, checked_square
 from search.data.files import NoLocks, locked, publish, write_whole
 from search.data.images import ImageTable, Part
-from search.data.listing import capped
+from search.data.listing import changed_images
 from search.data.parallel import Progress, each
 from search.problems import Exit, Problem, SearchError, fail
 
@@ -121,7 +121,6 @@ def ensure_decoded(
                 if path.exists() and note is not None:
                     note(f"decoded images {path} are decoded again: {error}")
             _drop(path)
-            # Trials cannot do without them, whatever the cache's byte budget.
             if not relieve(cache, decoded_bytes(table, side=side) + _SPARE):
                 raise _full(path.parent, decoded_bytes(table, side=side))
             _build(table, side, interpolation, path, partial(progress, what), workers)
@@ -254,11 +253,7 @@ def _build(
                 changed.append(Problem(fact=f"{table.rows[at].path}: {reason}"))
             progress(done, total)
         if changed:
-            fix = Problem(
-                fact="images changed after they were checked",
-                fix="put them back, or run again under another name (--name)",
-            )
-            raise SearchError([*capped(changed), fix], Exit.DATA)
+            raise changed_images(changed)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         header = _header(path.stem, (total, side, side, 3), _content(digests))
@@ -283,14 +278,12 @@ def _decode_row(
     Returns:
         The digest of its pixels and an empty reason, or nothing and a reason.
     """
-    at, path, expected = job
+    at, path, sha256 = job
     try:
-        digest, image = hash_and_decode(Path(path))
+        image = checked_square(Path(path), sha256, side=side, interpolation=interpolation)
     except BadImage as error:
         return b"", error.reason
-    if digest != expected:
-        return b"", "its content is not what was checked"
-    pixels = square(image, side, interpolation).tobytes()
+    pixels = image.tobytes()
     place = at * len(pixels)
     file = os.open(target, os.O_WRONLY)
     try:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -21,7 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.backbones.availability import Located, locate
-from search.data.store import decoded_side, ensure_decoded
+from search.data.images import DecodedForm
+from search.data.parallel import Progress
+from search.data.store import decoded_side
+from search.data.streamed import stored_or_streamed
 from search.export.evaluate import evaluate
 from search.export.kept import Seen, asked, forget_others
 from search.export.model_folder import (
@@ -38,8 +40,6 @@ from search.export.results import Baseline, BaselineName, FinalResults
 from search.export.trial import Candidate, Origin, contents, has_weights
 from search.problems import SearchError
 
-Progress: TypeAlias = Callable[[str, int, int], None]
-"""Called with (what is being done, how many are done, how many there are)."""
 Probabilities: TypeAlias = NDArray[np.float32]
 PROBE = "linear-probe"
 """Name of what is kept of the linear probe."""
@@ -62,6 +62,8 @@ class FinishJob:
     """``cpu``, ``cuda``, or ``auto``: a GPU where there is one."""
     opened: Mapping[str, int] = field(default_factory=dict)
     """How often the test set was opened before, by what for."""
+    streamed: tuple[DecodedForm, ...] = ()
+    """What there is no room to store as decoded images."""
     kept: tuple[Path, ...] = ()
     """Folders in which earlier ends of this study kept what was said of the test
     set; the first is written to. None keeps nothing."""
@@ -161,7 +163,8 @@ def _trial(
     """A trial through its own export; ``about`` has the device."""
 
     def ask() -> Seen:
-        with _exported(model, check_destination(job.destination), job.device) as predictor:
+        with scratch(check_destination(job.destination)) as room:  # gone afterwards
+            predictor = Predictor.open(write_folder(room / "model", model), device=job.device)
             count(what)
             found_NK, _ = evaluate(predictor, job.origin.table, "test", progress=progress)
             return Seen(probabilities_NK=found_NK, about={"device": predictor.device})
@@ -171,13 +174,6 @@ def _trial(
         "preprocessing": asdict(model.info.preprocessing),
     }
     return _asked(job, _name(candidate), identity, ask)
-
-
-@contextmanager
-def _exported(model: ModelContents, target: Path, device: str) -> Iterator[Predictor]:
-    """A model through its own export, in a folder that is gone afterwards."""
-    with scratch(target) as room:
-        yield Predictor.open(write_folder(room / "model", model), device=device)
 
 
 def _default(
@@ -227,10 +223,10 @@ def _linear_probe(
 
         located = locate(backbone, origin.weights, origin.cache)
         assert isinstance(located, Located)  # the winner was assembled from it
-        decoded = ensure_decoded(
+        images = stored_or_streamed(
             origin.table,
-            side=decoded_side(size),
-            interpolation=info.preprocessing.interpolation,
+            DecodedForm(side=decoded_side(size), interpolation=info.preprocessing.interpolation),
+            streamed=job.streamed,
             cache=origin.cache,
             progress=progress,
         )
@@ -242,7 +238,7 @@ def _linear_probe(
                 state=load_state(located),
                 preprocessing=info.preprocessing,
                 table=origin.table,
-                images=decoded.images,
+                images=images,
                 objective=origin.objective,
                 seed=seed,
                 device=device_of(job.device),

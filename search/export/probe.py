@@ -26,6 +26,8 @@ from search.training.metrics import metrics
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from search.training.inputs import Pixels
+
 STRENGTHS = tuple(float(each) for each in np.logspace(-5, 2, 8))
 """C, strongest regularisation first; the first of equals is taken."""
 MOST = 20_000
@@ -45,7 +47,7 @@ class ProbeJob:
     """The body's pretrained tensors; None is a random body."""
     preprocessing: Preprocessing
     table: ImageTable
-    images: NDArray[np.uint8]
+    images: Pixels
     """[rows, side, side, 3] decoded squares in the table's order."""
     objective: Metric
     seed: int
@@ -164,6 +166,7 @@ def _features(
 
     from search.backbones.stages import BLOCKS, build
     from search.training import warp
+    from search.training.inputs import expect
     from search.training.prefix import chunk_size, padded, run_frozen
 
     device = torch.device(job.device)
@@ -178,6 +181,7 @@ def _features(
     staged.set_mode(0, training=False)
     features_NF = np.empty((len(rows), staged.features), dtype=np.float32)
     size = chunk_size(device)
+    expect(job.images, rows)
     for start in range(0, len(rows), size):
         chosen = rows[start : start + size]
         pixels = torch.from_numpy(job.images[padded(chosen, size)]).to(device)

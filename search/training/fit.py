@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -122,6 +123,8 @@ def _epoch(run: Run, epoch: int) -> EpochReport:
         train_loss = _train(run, epoch)
     trained = time.perf_counter()
     run.staged.set_mode(config.unfreeze_depth, training=False)
+    if run.frozen == 0:  # of frozen blocks, features may be at hand: no image is looked at
+        run.data.val.expect(np.arange(len(run.data.val)))
     found_NK = probabilities(
         run.staged,
         lambda chosen: run.prefix("val", chosen, EVALUATION),
@@ -154,10 +157,10 @@ def _train(run: Run, epoch: int) -> float:
     number = (epoch - 1) % config.views
     features = stream(
         run.prefix,
+        run.data.train,
         epoch_order(config.seed, epoch, images),
         batches(images, config.batch_size),
         number,
-        run.prefix.ahead(number),
     )
     look = 1 if run.device.type == "cpu" else _CHECK_EVERY
     for done, (chosen, inputs) in enumerate(features):

@@ -1,12 +1,14 @@
 """From decoded images to a model's input: one view of some rows, on the device.
 
-Reads the memory-mapped store row by row; holds no image beyond the batch.
+Reads the memory-mapped store row by row, or has rows decoded where there is none;
+holds no image beyond the batch and, of the latter, a few that come next.
 N images of a part, M images of the store, B batch, C channels.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -23,11 +25,37 @@ EVALUATION = -1
 """The view that evaluation sees: nothing random."""
 
 
+class Decoding(Protocol):
+    """Images that are in no array, but decoded when rows are asked for."""
+
+    shape: tuple[int, int, int, int]
+    ndim: int
+
+    def __len__(self) -> int:
+        """M."""
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Some rows, [B, side, side, 3]."""
+
+    def expect(self, rows: NDArray[np.int64]) -> None:
+        """Say which rows will be asked for next, each once, in order."""
+
+
+Pixels: TypeAlias = NDArray[np.uint8] | Decoding
+"""[M, side, side, 3] RGB, uint8."""
+
+
+def expect(images: Pixels, rows: NDArray[np.int64]) -> None:
+    """Let images be decoded ahead of what is asked for; an array needs no warning."""
+    if not isinstance(images, np.ndarray):
+        images.expect(rows)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
     """The images of one part, as rows of a store shared by all parts."""
 
-    images: NDArray[np.uint8]
+    images: Pixels
     """[M, side, side, 3] RGB, may be memory-mapped; side is 1.25 x image_size."""
     rows: NDArray[np.int64]
     """[N] rows of ``images``."""
@@ -48,6 +76,10 @@ class Examples:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def expect(self, chosen: NDArray[np.int64]) -> None:
+        """Say which of the part will be looked at next, each once, in order."""
+        expect(self.images, self.rows[chosen])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialData:
@@ -67,7 +99,7 @@ class TrialData:
         return self.train if part == "train" else self.val
 
 
-def examples(table: ImageTable, images: NDArray[np.uint8], part: Part) -> Examples:
+def examples(table: ImageTable, images: Pixels, part: Part) -> Examples:
     """One part of a table whose decoded images are ``images``, in table order."""
     if len(images) != len(table.rows):
         raise ValueError(f"{len(images)} decoded images for {len(table.rows)} rows")
@@ -80,7 +112,7 @@ def examples(table: ImageTable, images: NDArray[np.uint8], part: Part) -> Exampl
     )
 
 
-def trial_data(table: ImageTable, images: NDArray[np.uint8]) -> TrialData:
+def trial_data(table: ImageTable, images: Pixels) -> TrialData:
     """The train and val parts of a table; ``images`` as in :func:`examples`."""
     return TrialData(train=examples(table, images, "train"), val=examples(table, images, "val"))
 

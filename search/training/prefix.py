@@ -23,7 +23,7 @@ from torch import Tensor
 from search.backbones.stages import BLOCKS, Staged
 from search.data.images import Part
 from search.space.spec import ActivationType
-from search.training.inputs import EVALUATION, Geometry, TrialData, view
+from search.training.inputs import EVALUATION, Examples, Geometry, TrialData, view
 
 HALF_MAX = 65504.0
 """The largest float16."""
@@ -203,23 +203,26 @@ class _Kept:
 
 def stream(
     prefix: Prefix,
+    train: Examples,
     order: NDArray[np.int64],
     slices: Iterable[slice],
     number: int,
-    chunk: int,
 ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
     """Batches of training features in an order, read ahead in whole chunks.
 
     Args:
         prefix: Where features come from.
-        order: [N] indices into the train part.
+        train: The train part.
+        order: [N] indices into it, each once.
         slices: Consecutive, from 0 to N.
         number: Of the view.
-        chunk: Images asked for at a time; a multiple of it wastes no padding.
 
     Yields:
         (indices, features) of each batch.
     """
+    # First, for it may look at images in another order, to store their features.
+    chunk = prefix.ahead(number)
+    train.expect(order)
     ready: list[Tensor] = []
     have = asked = 0
     for batch in slices:

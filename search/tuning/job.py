@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.backbones.info import Preprocessing
+from search.data.images import DecodedForm
 from search.space.spec import Metric
 from search.study.records import Outcome
 from search.training.config import TrialConfig
@@ -23,16 +24,6 @@ class PreparedBackbone:
     sha256: str
     """Content hash of the weights, or ``random:<seed>``."""
     preprocessing: Preprocessing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedStore:
-    """The decoded images of the study at one side length."""
-
-    side: int
-    interpolation: str
-    folder: str
-    """The cache folder that the store lives in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +48,8 @@ class TrialJob:
     """CPU threads of one trial."""
     device: str
     """``cpu`` or ``cuda``."""
+    streamed: tuple[DecodedForm, ...] = ()
+    """What there is no room to store: such images are decoded again in every epoch."""
 
     def backbone(self, name: str) -> PreparedBackbone:
         """The prepared backbone of that name.

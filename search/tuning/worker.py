@@ -1,8 +1,9 @@
 """What a worker process keeps between trials, and how it trains one.
 
-Loaded once per process: the image table, the mapped decoded images, and the
-pretrained tensors of the backbones it has met (the most recent few). Knows the
-rooms below ``tuning`` but not ray, so that it can be run and tested alone.
+Loaded once per process: the image table, the mapped decoded images (or the
+threads that decode them, where they have no room), and the pretrained tensors of
+the backbones it has met (the most recent few). Knows the rooms below ``tuning``
+but not ray, so that it can be run and tested alone.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from torch import Tensor
 from search.backbones.availability import Located
 from search.backbones.weights import load_state
 from search.data.cache import Room, default_budget, hold
+from search.data.images import DecodedForm
 from search.data.manifest import load_table
-from search.data.store import BadStore, decoded_side, ensure_decoded, open_decoded
+from search.data.store import BadStore, decoded_side, open_decoded
+from search.data.streamed import StreamedImages, stored_or_streamed
 from search.training.config import TrialConfig
 from search.training.fit import fit
-from search.training.inputs import TrialData, trial_data
+from search.training.inputs import Pixels, TrialData, trial_data
 from search.training.report import EpochReport
 from search.training.reset import reset
 from search.training.stored import StoredPrefix, StoreSettings
@@ -43,6 +46,7 @@ class Worker:
         self._job = job
         self._table = load_table(Path(job.table))
         self._states: OrderedDict[str, Mapping[str, Tensor] | None] = OrderedDict()
+        self._streamed: StreamedImages | None = None
         cache = Path(job.cache)
         budget = default_budget(cache) if job.cache_bytes is None else job.cache_bytes
         self._store = StoreSettings(
@@ -87,7 +91,7 @@ class Worker:
         backbone = self._job.backbone(config.backbone)
         yield from fit(
             config,
-            data=self._data(config, backbone.preprocessing.interpolation),
+            data=self._data(config, backbone.preprocessing.interpolation, note),
             weights=self._state(config.backbone),
             preprocessing=backbone.preprocessing,
             weights_hash=backbone.sha256,
@@ -101,21 +105,33 @@ class Worker:
             note=note,
         )
 
-    def _data(self, config: TrialConfig, interpolation: str) -> TrialData:
-        side, cache = decoded_side(config.image_size), Path(self._job.cache)
-        try:
-            decoded = open_decoded(self._table, side=side, interpolation=interpolation, cache=cache)
-        except BadStore:
-            # Evicted, or this node has none of this size yet.
-            decoded = ensure_decoded(
-                self._table,
-                side=side,
-                interpolation=interpolation,
-                cache=cache,
-                progress=lambda what, done, total: None,
-                workers=self._job.threads,
-            )
-        return trial_data(self._table, decoded.images)
+    def _data(
+        self, config: TrialConfig, interpolation: str, note: Callable[[str], None]
+    ) -> TrialData:
+        form = DecodedForm(side=decoded_side(config.image_size), interpolation=interpolation)
+        return trial_data(self._table, self._images(form, note))
+
+    def _images(self, form: DecodedForm, note: Callable[[str], None]) -> Pixels:
+        if self._streamed is not None and self._streamed.form == form:
+            return self._streamed  # its threads are there, and go on
+        cache = Path(self._job.cache)
+        if form not in self._job.streamed:
+            with suppress(BadStore):  # evicted, or this node has none of this size yet
+                return open_decoded(
+                    self._table, side=form.side, interpolation=form.interpolation, cache=cache
+                ).images
+        images = stored_or_streamed(
+            self._table,
+            form,
+            streamed=self._job.streamed,
+            cache=cache,
+            progress=lambda what, done, total: None,
+            workers=self._job.threads,
+            note=note,
+        )
+        if isinstance(images, StreamedImages):
+            self._streamed = images
+        return images
 
     def _state(self, name: str) -> Mapping[str, Tensor] | None:
         if name not in self._states:

@@ -110,6 +110,25 @@ def test_nothing_is_written_outside_studies_and_the_cache(workplace: Workplace) 
     assert new == {"studies", "cache"}
 
 
+def test_images_without_room_are_decoded_in_every_epoch_to_the_same_results(
+    workplace: Workplace,
+) -> None:
+    done = workplace.run("run", "tiny.yaml", "--json", "--set", "cache.max_gb=0.000001")
+    assert done.returncode == 0, done.stderr
+    # 48 images of 40 x 40 x 3 bytes are 225 KiB; 1000 bytes are 1
+    assert (
+        "warning: decoded images of 40 px would need 225 KiB, there is room for 1 KiB: images are "
+        "decoded again in every epoch; frozen activations are still stored where they fit"
+    ) in " ".join(done.stderr.split())
+    assert not list(workplace.folder.glob("cache/*/**/*.u8"))
+    streamed = json.loads(done.stdout)
+    mapped = workplace.search_json("--name", "mapped")
+    assert list(workplace.folder.glob("cache/decoded/*.u8"))
+    assert streamed["counts"]["failed"] == 0
+    assert {**streamed["best"], "trial": None} == {**mapped["best"], "trial": None}
+    assert streamed["baselines"] == mapped["baselines"]
+
+
 def test_another_space_under_the_same_name_is_refused_with_what_changed(
     workplace: Workplace,
 ) -> None:

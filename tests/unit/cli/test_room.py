@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 
 from search.cli.options import SpaceFlags
-from search.cli.room import Disk, Need, check_room, checkpoint_bytes, lacking
+from search.cli.room import (
+    Decoded,
+    Disk,
+    Need,
+    Streaming,
+    check_room,
+    checkpoint_bytes,
+    lacking,
+    stored,
+)
 from search.cli.space_file import load_space
-from search.data.images import ImageRow, ImageTable
+from search.data.images import DecodedForm, ImageRow, ImageTable
 from search.problems import Exit, SearchError
 
 GIB = 2**30
@@ -87,10 +96,65 @@ def test_what_a_study_will_write_is_found_from_its_space_and_images(
     assert "checkpoints of 3 trials 877 MiB" in fact  # 3 x 97.5 MiB x 3
     assert "reserve 500 MiB" in fact
     room = Disk(device=1, free=2 * GIB)
-    check_room(spec, table, ["resnet50"], tmp_path / "cache", disk=lambda _: room)
+    found = check_room(spec, table, ["resnet50"], tmp_path / "cache", disk=lambda _: room)
+    assert found.forms == ()
     file = tmp_path / "studies" / "solar-cells" / "trials" / "00000" / "best.safetensors"
     file.parent.mkdir(parents=True)
     file.touch()
     os.truncate(file, 200 * 2**20)
     with pytest.raises(SearchError, match="checkpoints of 3 trials 677 MiB"):
         check_room(spec, table, ["resnet50"], tmp_path / "cache", disk=lambda _: full)
+
+
+def decoded(side: int, size: int, *, there: bool = False) -> Decoded:
+    form = DecodedForm(side=side, interpolation="bilinear")
+    return Decoded(form=form, bytes=size, there=there)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "budget", "free", "kept"),
+    [
+        pytest.param([decoded(40, 3), decoded(80, 5)], None, 8, [40, 80], id="all_fit"),
+        pytest.param([decoded(80, 5), decoded(40, 3)], None, 7, [40], id="smallest_first"),
+        pytest.param([decoded(80, 5), decoded(40, 3)], 7, 99, [40], id="within_the_budget"),
+        pytest.param([decoded(40, 3)], 0, 99, [], id="a_budget_of_nothing"),
+        pytest.param([decoded(40, 3)], None, 0, [], id="a_full_disk"),
+        # What is there counts for the budget, and takes no more of the disk.
+        pytest.param([decoded(80, 5, there=True), decoded(40, 3)], 7, 99, [80], id="there_first"),
+        pytest.param([decoded(80, 5, there=True), decoded(40, 3)], 8, 3, [80, 40], id="beside"),
+        pytest.param([decoded(80, 5, there=True)], 1, 0, [80], id="there_beyond_the_budget"),
+    ],
+)
+def test_decoded_images_are_stored_while_they_fit(
+    wanted: list[Decoded], budget: int | None, free: int, kept: list[int]
+) -> None:
+    found = stored(wanted, budget=budget, fits=lambda more: more <= free)
+    assert [each.form.side for each in found] == kept
+
+
+def test_images_are_streamed_where_only_the_rest_fits(
+    space_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    row = ImageRow(path="a.png", label=0, part="train", sha256="0" * 64)
+    table = ImageTable(root=tmp_path, classes=("a", "b"), rows=(row,) * 1000, fingerprint="f" * 64)
+
+    def check(free: int, *sets: str) -> Streaming:
+        few = ("resources.concurrency=1", "checkpoints.keep=1")
+        spec = load_space(space_file, SpaceFlags(sets=(*few, *sets)), env={}).spec
+        disk = Disk(device=1, free=free)
+        return check_room(spec, table, ["resnet50"], tmp_path / "cache", disk=lambda _: disk)
+
+    # Of 41.2 MiB of images: 97.5 + 877.4 + 500 MiB is what the rest needs.
+    found = check(1500 * 2**20)
+    assert [form.side for form in found.forms] == [120]
+    assert found.bytes == 1000 * 120 * 120 * 3
+    assert str(found) == (
+        "decoded images of 120 px would need 41 MiB, there is room for 25 MiB: images are decoded "
+        "again in every epoch; frozen activations are still stored where they fit"
+    )
+    assert check(1520 * 2**20).forms == ()
+    found = check(2 * GIB, "cache.max_gb=0.04")
+    assert (len(found.forms), found.room) == (1, 40_000_000)
+    assert check(2 * GIB, "cache.max_gb=0.05").forms == ()

@@ -10,8 +10,9 @@ from sklearn.preprocessing import StandardScaler
 
 from search.backbones.availability import Located, locate
 from search.backbones.weights import load_state
-from search.data.images import ImageTable
+from search.data.images import DecodedForm, ImageTable
 from search.data.store import decoded_side
+from search.data.streamed import StreamedImages
 from search.export import probe as module
 from search.export.pixels import squares
 from search.export.probe import STRENGTHS, ProbeJob, linear_probe
@@ -45,6 +46,14 @@ def job(table: ImageTable, tmp_path_factory: pytest.TempPathFactory) -> ProbeJob
 
 def _labels(table: ImageTable, part: str) -> np.ndarray:
     return np.array([row.label for row in table.rows if row.part == part])
+
+
+def test_images_that_are_decoded_on_the_way_give_the_same(job: ProbeJob) -> None:
+    form = DecodedForm(side=decoded_side(32), interpolation=job.preprocessing.interpolation)
+    streamed = StreamedImages(job.table, form, workers=2, most=6)
+    found = linear_probe(replace(job, images=streamed))
+    assert np.array_equal(found.probabilities_NK, linear_probe(job).probabilities_NK)
+    assert streamed.in_flight == 0
 
 
 def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(job: ProbeJob) -> None:

@@ -95,7 +95,7 @@ def test_a_stream_gives_every_batch_in_order(data: TrialData, size: int) -> None
     order = np.random.default_rng(1).permutation(26)
     whole = prefix("train", order, 1)
     seen = 0
-    for chosen, features in stream(prefix, order, batches(26, size), 1, 16):
+    for chosen, features in stream(prefix, data.train, order, batches(26, size), 1):
         assert np.array_equal(chosen, order[seen : seen + len(chosen)])
         assert torch.equal(features, whole[seen : seen + len(chosen)])
         seen += len(chosen)
