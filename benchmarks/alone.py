@@ -50,6 +50,7 @@ def main() -> None:
             if cold:
                 ours.forget()
             mine = timed(lambda: ours.train(replace(trial, depth=depth)))
+            ours.reset()
             theirs = timed(lambda: list(baseline.epochs(options, replace(trial, depth=depth))))
             rows.append({"ours": mine, "baseline": theirs})
         found[name] = rows

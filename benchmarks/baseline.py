@@ -227,6 +227,11 @@ def main() -> None:
             ),
         )
         results = tuner.fit()
+        if not any(result.metrics and "balanced_accuracy" in result.metrics for result in results):
+            # The time was up before the first epoch of the first trial.
+            print("RESULT " + json.dumps({"trials": 0, "test": None, "loss": None}))
+            ray.shutdown()
+            return
         best = results.get_best_result(scope="all")
         import torch
 

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 
-def search(space: Path, folder: Path, *, source: str, split: int, images: int | None) -> dict[str, Any]:
+def search(
+    space: Path, folder: Path, *, source: str, split: int, images: int | None
+) -> dict[str, Any]:
     """One search through the real command; its JSON document."""
     command = [
         sys.executable, "-m", "search.cli.main", "run", str(space.absolute()), "--json",

@@ -131,9 +131,12 @@ def one(data: DataSet, split: int, folder: Path) -> dict[str, Any]:
          "--predictions", str(theirs_file), *(() if "light" in data.policies else ("--plain",))],
         folder=folder, env=env,
     )  # fmt: skip
-    other = json.loads(theirs_file.read_text(encoding="utf-8"))
     truth = {path: path.partition("/")[0] for path in chosen}
-    gain, low, high = difference(chosen, other, truth)
+    against = None
+    if theirs_file.exists():
+        other = json.loads(theirs_file.read_text(encoding="utf-8"))
+        gain, low, high = difference(chosen, other, truth)
+        against = {"difference": gain, "interval": [low, high]}
     results = json.loads(status.stdout)["results"]
     return {
         "data": data.name, "split": split, "images": len(truth),
@@ -143,7 +146,7 @@ def one(data: DataSet, split: int, folder: Path) -> dict[str, Any]:
             for each in results["baselines"]
             if each["comparison"] is not None
         },
-        "baseline": {"difference": gain, "interval": [low, high]},
+        "baseline": against,
         "cpu": {"ours": ours.cpu, "baseline": theirs.cpu},
         "wall": {"ours": ours.wall, "baseline": theirs.wall},
     }  # fmt: skip
@@ -158,7 +161,12 @@ def line(row: dict[str, Any]) -> str:
     for name in ("default", "linear_probe"):
         found = row["baselines"].get(name)
         cells.append("" if found is None else shown(found["difference"], found["interval"]))
-    cells.append(shown(row["baseline"]["difference"], row["baseline"]["interval"]))
+    against = row["baseline"]
+    cells.append(
+        "it had no model by then"
+        if against is None
+        else shown(against["difference"], against["interval"])
+    )
     cells.append(f"{row['cpu']['ours']:.0f} / {row['cpu']['baseline']:.0f}")
     return "| " + " | ".join(cells) + " |"
 

@@ -93,9 +93,11 @@ class Ours:
             seed=self._number, augmentation_seed=0,
         )  # fmt: skip
         folder = self._scratch / "trials" / str(self._number)
-        reports = list(self._worker.train(config, folder, reported=0))
+        return list(self._worker.train(config, folder, reported=0))
+
+    def reset(self) -> None:
+        """Between two trials. What other sides left in this process is not ours to pay for."""
         self._worker.reset()
-        return reports
 
     def test(self) -> float:
         """Balanced accuracy of the last trial's best epoch on the test part."""

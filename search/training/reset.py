@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from search.training import warp
+from search.training.memory import give_back
 
 _LEFT_ON_GPU = (2 * 2 * 32 + 32) * 2**20
 """Bytes that may stay allocated on a GPU between trials.
@@ -36,6 +37,7 @@ def reset(*, threads: int) -> tuple[str, ...]:
         reused. Empty when all is well.
     """
     gc.collect()
+    give_back()
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)

@@ -196,6 +196,8 @@ class StoredPrefix:
             note=self._note,
         )
         chunk = chunk_size(at.device)
+        if lower_view is None:
+            at.data.part(part).expect(rows)
         with share:
             for first in range(0, len(rows), chunk):
                 beat()
