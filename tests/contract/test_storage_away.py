@@ -22,6 +22,8 @@ from search.study.records import Asked, Outcome, State
 from search.study.storage import StorageAway, connect
 from search.study.views import view
 
+pytestmark = pytest.mark.slow  # they wait for a storage that is away
+
 SPEC = StudySpec(
     name="study",
     data=DataSpec(path="images"),

@@ -28,8 +28,12 @@ def _stored(cache: Path, budget: int = 10**9) -> Callable[[Boundary], Prefix]:
     return partial(StoredPrefix, settings=settings, note=lambda _: None)
 
 
-@pytest.mark.parametrize("activations", ["float16", "float32"])
-@pytest.mark.parametrize("depth", [0, 1, 2, 3])
+@pytest.mark.parametrize(
+    "activations", ["float16", pytest.param("float32", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize(
+    "depth", [0, 1, *(pytest.param(d, marks=pytest.mark.slow) for d in (2, 3))]
+)
 @pytest.mark.parametrize(
     "policy",
     [

@@ -275,6 +275,7 @@ def test_what_a_killed_process_left_is_removed(data: TrialData, tmp_path: Path) 
     assert not left.exists()
 
 
+@pytest.mark.slow
 def test_two_processes_fill_one_view_together(tmp_path: Path) -> None:
     program = textwrap.dedent("""
         import sys, time

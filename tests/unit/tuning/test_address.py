@@ -23,7 +23,7 @@ def refused(address: str) -> SearchError:
     return caught.value
 
 
-@pytest.fixture(params=["http", "silent", "hangs_up", "grpc"])
+@pytest.fixture(params=["http", pytest.param("silent", marks=pytest.mark.slow), "hangs_up", "grpc"])
 def listener(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
     """(what it does, its address) of a socket that is not Ray; ``grpc`` is like it."""
     answers = {
