@@ -189,6 +189,11 @@ def _measures(test: TestResult, document: FinalDocument, width: int | None) -> l
     return [f"test  n {test.n}", *lines(best=False, baselines=False)]
 
 
+_SCARCE = 10
+"""Test images of a class below which a bootstrap within the class says too little: it
+draws from what was seen, and a class that was right every time has no spread."""
+
+
 def _differences(document: FinalDocument, width: int | None) -> list[str]:
     rows = []
     for each in document.baselines:
@@ -203,7 +208,16 @@ def _differences(document: FinalDocument, width: int | None) -> list[str]:
     if document.best is not None and document.best.test is not None and compared:
         n = document.best.test.n
         if all(each.within_noise or not tells(each) for each in compared):
-            text = f"{n} test images cannot tell these apart: more images, or more trials, would"
+            text = f"{n} test images cannot tell these apart; more test images may"
+            lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
+        scarce = [each for each in document.best.test.classes if each.support < _SCARCE]
+        if scarce:
+            fewest = min(each.support for each in scarce)
+            text = (
+                f"warning: {len(scarce)} of {len(document.best.test.classes)} classes have fewer "
+                f"than {_SCARCE} test images (the fewest: {fewest}): the intervals and verdicts "
+                "above are too narrow to be relied on"
+            )
             lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
     return lines
 
