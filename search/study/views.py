@@ -36,6 +36,11 @@ _CURVES = """
     FROM trial_intermediate_values v
     JOIN trials ON trials.trial_id = v.trial_id WHERE trials.study_id = :study
 """
+_TABLES = {
+    *("studies", "study_directions", "study_user_attributes"),
+    *("trials", "trial_user_attributes", "trial_intermediate_values"),
+}
+"""All that is read. SQLite gets them one by one: a crash meanwhile leaves some, and no study."""
 Wanted: TypeAlias = Callable[[list[str]], list[str] | None]
 """From all names, the one last run first, to those to read; None is all."""
 _ODD = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
@@ -87,7 +92,7 @@ def _read(url: str, wanted: Wanted) -> tuple[StudyView, ...]:
             return ()
         try:
             with engine.connect() as connection:
-                if not sqlalchemy.inspect(connection).has_table("studies"):
+                if not set(sqlalchemy.inspect(connection).get_table_names()) >= _TABLES:
                     return ()
                 connection.rollback()
                 if connection.dialect.name == "sqlite":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import optuna
@@ -76,6 +78,22 @@ def test_where_no_storage_is_there_are_no_studies_and_none_is_made(tmp_path: Pat
 def test_an_empty_database_has_no_studies(url: str, tmp_path: Path) -> None:
     (tmp_path / "studies.db").touch()
     assert list_studies(url) == ()
+
+
+@pytest.mark.parametrize("made", range(1, 16))
+def test_a_crash_while_the_tables_are_made_leaves_no_study_and_the_next_run_makes_the_rest(
+    tmp_path: Path, url: str, specify: Specify, facts: StudyFacts, made: int
+) -> None:
+    connect(f"sqlite:///{tmp_path}/whole.db")
+    with closing(sqlite3.connect(tmp_path / "whole.db")) as whole:
+        rows = whole.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    assert len(rows) >= 15
+    with closing(sqlite3.connect(tmp_path / "studies.db")) as partial:
+        for (statement,) in rows[:made]:
+            partial.execute(statement)
+    assert list_studies(url) == ()
+    open_study(url, specify(), facts).close()
+    assert find(url, specify().name) is not None
 
 
 def test_the_study_that_was_run_last_comes_first(
