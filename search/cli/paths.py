@@ -53,6 +53,12 @@ def storage_flag(flag: str | None) -> str:
     return "" if flag is None else f" --storage {shlex.quote(redact(flag))}"
 
 
+def storage_hint(url: str, env: Mapping[str, str]) -> str:
+    """:func:`storage_flag` for the storage of a space file."""
+    found_by_itself = env.get("SEARCH_STORAGE") or DEFAULT_STORAGE
+    return "" if url == found_by_itself else storage_flag(url)
+
+
 def absolute_storage(url: str) -> str:
     """A SQLite URL with an absolute file; every other URL as it is."""
     prefix = "sqlite:///"

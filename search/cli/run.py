@@ -1,7 +1,7 @@
 """``search run``: from a checked space file to an exported model, start to end.
 
 The order is the promise: the file is checked before anything is touched, the
-lock is held before anything is written, images and weights are ready before the
+lease is held before anything is written, images and weights are ready before the
 study is made, and the test set is opened last. A signal at any time ends it with
 the command that goes on, and with no process left behind.
 """
@@ -25,11 +25,11 @@ from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
 from search.cli.machine import this_machine
 from search.cli.options import RunOptions
-from search.cli.paths import cache_folder, study_folder
+from search.cli.paths import cache_folder, storage_hint, study_folder
 from search.cli.plan_facts import gather
 from search.cli.plan_view import brief_lines
 from search.cli.preparation import Preparation, Ready, Request
-from search.cli.run_checks import check_disk, lock_folder, no_empty_folder
+from search.cli.run_checks import check_disk
 from search.cli.run_exit import exit_status, finished, leave, signal_of, stopped
 from search.cli.space_file import load_space
 from search.cli.study_facts import TABLE, versions
@@ -38,7 +38,9 @@ from search.space.spec import StudySpec
 from search.tuning.events import Listener, Note, Preparing, Progress
 
 if TYPE_CHECKING:
+    from search.study.lease import Lease
     from search.study.record import Recorder
+    from search.study.records import StudyView
     from search.tuning.driver import RunEnd
 
 
@@ -57,26 +59,45 @@ def run(options: RunOptions) -> Exit:
 
 
 def _run(options: RunOptions) -> Exit:
-    from search.cli.run_end import conclude, show
-    from search.study.lock import StudyLock
+    from search.study.lease import Lease
 
     spec = _say_the_plan(options)
     cache = cache_folder(os.environ, spec.cache.dir)
     folder = study_folder(spec.checkpoints.dir, spec.name)
     for place in (folder, cache):
         check_disk(place)
+    where = storage_hint(spec.storage, os.environ)
+    with Lease(spec.storage, spec.name, where=where, on_end=_terminate) as lease:
+        try:
+            view, end = _held(spec, options, folder, cache, lease)
+        except SystemExit as cut:
+            if lease.lost is not None:
+                raise lease.lost from None
+            return stopped(signal_of(cut), by=lease.stop, json=options.json)
+        if lease.lost is not None:
+            raise lease.lost
+        return exit_status(view, end, spec, by=lease.stop, json=options.json)
+
+
+def _terminate() -> None:
+    """End this run as SIGTERM does, wherever it is; called by the lease."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _held(
+    spec: StudySpec, options: RunOptions, folder: Path, cache: Path, lease: Lease
+) -> tuple[StudyView, RunEnd]:
+    """Everything that is done while the study is ours."""
+    from search.cli.run_end import conclude, show
+
     with ExitStack() as stack:
-        locked = lock_folder(spec, folder)
-        stack.enter_context(StudyLock(locked))
-        for place in {folder, locked}:
-            stack.enter_context(no_empty_folder(place))
 
         def opened() -> None:
             if options.dashboard:
                 stack.enter_context(beside(spec.storage, listen))
 
         with follow(setup_of(spec), json=options.json) as listen:
-            recorder, ready, end = _search(spec, options, folder, cache, listen, opened)
+            recorder, ready, end = _search(spec, options, folder, cache, listen, opened, lease)
             try:
                 if end.signal is None:
                     conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
@@ -84,8 +105,9 @@ def _run(options: RunOptions) -> Exit:
                 end = replace(end, signal=signal_of(cut))
         view = recorder.view()
         recorder.close()
-        show(view, spec, folder=folder, json=options.json)
-        return exit_status(view, end, spec, json=options.json)
+        if lease.lost is None:
+            show(view, spec, folder=folder, json=options.json)
+        return view, end
 
 
 def _say_the_plan(options: RunOptions) -> StudySpec:
@@ -116,6 +138,7 @@ def _search(
     cache: Path,
     listen: Listener,
     opened: Callable[[], None],
+    lease: Lease,
 ) -> tuple[Recorder, Ready, RunEnd]:
     """Prepare, open the study, and run what is left of its budget."""
     from search.space.document import to_document
@@ -133,7 +156,7 @@ def _search(
         if before is not None and finished(spec, before):
             listen(Preparing(what="checking images and weights"))
             ready = preparation.wait(listen)
-            recorder = _open(spec, ready, folder)
+            recorder = _open(spec, ready, folder, lease)
             return recorder, ready, RunEnd()
         listen(Preparing(what="starting Ray"))
         from search.tuning.aside import aside
@@ -145,7 +168,7 @@ def _search(
 
         with aside(connected(options.address, cpus=_cores(spec))) as cluster:
             ready = preparation.wait(listen)
-            recorder = _open(spec, ready, folder)
+            recorder = _open(spec, ready, folder, lease)
             opened()
             _say_what_is_ready(ready, listen)
             _say_where_it_stands(recorder, spec, listen)
@@ -176,7 +199,7 @@ def _search(
     return recorder, ready, end
 
 
-def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
+def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder:
     """Create the study or go on with it, and keep its image table beside it."""
     from search.data.files import write_whole
     from search.space.narrow import narrow
@@ -198,6 +221,7 @@ def _open(spec: StudySpec, ready: Ready, folder: Path) -> Recorder:
             versions=versions(),
             asked=backbones_of(spec.space),
         ),
+        lease=lease,
     )
     if recorder.made:  # an earlier study of that name, whose record is gone
         shutil.rmtree(folder / TRIALS, ignore_errors=True)

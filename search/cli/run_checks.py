@@ -1,16 +1,12 @@
-"""What ``search run`` looks after before it starts: room on the disk, its lock's
-place, and no trace of a run that was refused."""
+"""What ``search run`` looks after before it starts: room on the disk."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from search.problems import Exit, fail
-from search.space.spec import StudySpec
 
 LEAST_FREE = 500 * 2**20
 """Bytes that must be free where the study and the cache are."""
@@ -33,24 +29,3 @@ def check_disk(place: Path) -> None:
             fix="free some space, or checkpoints: {dir: ...} and SEARCH_CACHE on another disk",
             status=Exit.STORAGE,
         )
-
-
-def lock_folder(spec: StudySpec, folder: Path) -> Path:
-    """Where a study's lock is: beside its record, wherever its checkpoints are."""
-    from search.study.storage import sqlite_file
-
-    file = sqlite_file(spec.storage)
-    if file is None:
-        return folder
-    name = spec.name if file.stem == "studies" else f"{file.stem}-{spec.name}"
-    return file.parent / name
-
-
-@contextmanager
-def no_empty_folder(folder: Path) -> Iterator[None]:
-    """A run that was refused leaves no folder of a study that never was."""
-    try:
-        yield
-    finally:
-        if folder.is_dir() and {each.name for each in folder.iterdir()} <= {"driver.lock"}:
-            shutil.rmtree(folder, ignore_errors=True)

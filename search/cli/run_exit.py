@@ -55,19 +55,27 @@ def signal_of(cut: SystemExit) -> int:
     return int(cut.code or 0) - 128
 
 
-def stopped(number: int, *, waiting: int = 0, json: bool) -> Exit:
-    """Say how to go on after a signal; the exit status."""
+def stopped(number: int, *, waiting: int = 0, by: str = "", json: bool) -> Exit:
+    """Say how to go on after a signal; the exit status.
+
+    Args:
+        number: The signal.
+        waiting: Trials that go on next time.
+        by: Host on which ``search stop`` was typed; empty when it was not.
+        json: Whether stdout is for the document.
+    """
     again = shlex.join(["search", *map(redact, sys.argv[1:])])
     wait = f"; {waiting} trial{' waits' if waiting == 1 else 's wait'}" if waiting else ""
-    print(f"stopped{wait}. To go on: {again}", file=sys.stderr if json else sys.stdout)
+    asked = f" by search stop from {by}" if by else ""
+    print(f"stopped{asked}{wait}. To go on: {again}", file=sys.stderr if json else sys.stdout)
     return Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED
 
 
-def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, json: bool) -> Exit:
+def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, by: str = "", json: bool) -> Exit:
     """The exit status, and what to type next where the run was cut short."""
     out = sys.stderr if json else sys.stdout
     if end.signal is not None:
-        return stopped(end.signal, waiting=view.counts()[State.WAITING], json=json)
+        return stopped(end.signal, waiting=view.counts()[State.WAITING], by=by, json=json)
     if end.too_many_failures:
         reasons = [trial.reason for trial in view.trials if trial.reason is not None]
         common: FailReason = max(set(reasons), key=reasons.count)

@@ -20,10 +20,11 @@ from optuna.study._frozen import FrozenStudy
 from search.problems import Exit, Problem, SearchError, fail
 from search.space.document import diff, identity, to_document
 from search.space.spec import StudySpec
+from search.study.lease import Lease
 from search.study.record import Recorder
 from search.study.rows import READY, plain
 from search.study.storage import connect, redact, storage_faults
-from search.study.transactions import together
+from search.study.transactions import guard, together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +48,27 @@ _OWN = {"space", "opened", "seed", "objective", "seconds"}
 """Attributes of a study that are written before it is ready, besides its facts."""
 
 
-def open_study(url: str, spec: StudySpec, facts: StudyFacts) -> Recorder:
+def open_study(
+    url: str, spec: StudySpec, facts: StudyFacts, *, lease: Lease | None = None
+) -> Recorder:
     """The recorder of a study: a new one, or the one of that name.
 
-    Trials that a dead driver left running wait again. Hold the study's lock.
+    Trials that a dead driver left running wait again.
+
+    Args:
+        url: The storage.
+        spec: The study.
+        facts: What it is fixed to besides its space.
+        lease: Held on the study; nothing is written any more once it is lost.
 
     Raises:
         SearchError: If a study of that name has another space, other images,
             weights or backbones (4), or the storage cannot be opened (74).
     """
-    return open_in(connect(url), spec, facts, url=url)
+    storage = connect(url)
+    if lease is not None:
+        guard(storage, lease.check)
+    return open_in(storage, spec, facts, url=url)
 
 
 def open_in(

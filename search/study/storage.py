@@ -13,7 +13,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -205,6 +205,22 @@ def _driver() -> Iterator[None]:
         ) from None
 
 
+def write_engine(url: str) -> Engine:
+    """An engine for what is ours beside Optuna's tables; makes a SQLite file's
+    folder, and the file with the first connection.
+
+    Raises:
+        SearchError: As :func:`connect`.
+    """
+    parsed = parse(url)
+    path = sqlite_file(url)
+    with storage_faults(url), _driver():
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        text, options = engine_options(parsed, read_only=False)
+        return sqlalchemy.create_engine(text, **options)
+
+
 def connect(url: str) -> RDBStorage:
     """The storage of a URL, made when it is not there.
 
@@ -223,27 +239,34 @@ def connect(url: str) -> RDBStorage:
             return _made_by_one(parsed)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path.parent):
-            return _rdb(parsed, read_only=False)
+            return _made_by_one(parsed)
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold off others that open a SQLite file here: Optuna fails when two
-    processes make the tables of a new one at the same time."""
+    processes make the tables of a new one at the same time. Where the file
+    system has no such lock nobody is held off, and the second tries again."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
         os.close(descriptor)
 
 
 def _made_by_one(parsed: URL) -> RDBStorage:
-    """The same for a server: who comes second finds the tables at the next try."""
+    """Optuna's tables, made at the same time by several: who comes second finds
+    them at the next try."""
     for _ in range(4):
         try:
             return _rdb(parsed, read_only=False)
         except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError):
+            time.sleep(0.3)
+        except sqlalchemy.exc.OperationalError as error:  # SQLite's way to say it
+            if "already exists" not in str(error.orig):
+                raise
             time.sleep(0.3)
     return _rdb(parsed, read_only=False)
 

@@ -8,15 +8,19 @@ breaks a constraint) undoes the rest, too, and is raised.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import sqlalchemy
 from sqlalchemy import orm
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
+
+Check: TypeAlias = Callable[[orm.Session], None]
+"""Looks at an open transaction; raises where it may not go on."""
+_CHECK = "check"
 
 
 def gathering(storage: RDBStorage) -> RDBStorage:
@@ -25,6 +29,15 @@ def gathering(storage: RDBStorage) -> RDBStorage:
         orm.sessionmaker(bind=storage.engine, class_=_Session)
     )
     return storage
+
+
+def guard(storage: BaseStorage, check: Check) -> None:
+    """Let ``check`` see each transaction of :func:`together` from now on, before
+    it writes; what it raises ends the transaction. Nothing in memory is guarded."""
+    sessions = getattr(storage, "scoped_session", None)
+    if sessions is not None:
+        sessions.remove()
+        sessions.configure(info={_CHECK: check})
 
 
 class _Session(orm.Session):
@@ -81,6 +94,9 @@ def together(storage: BaseStorage, *, lock_seconds: float | None = None) -> Iter
             # Deferred, a write after a read fails at once when another process has
             # written in between; so take the write lock, and wait for it, first.
             session.execute(sqlalchemy.text("BEGIN IMMEDIATE"))
+        check: Check | None = session.info.get(_CHECK)
+        if check is not None:
+            check(session)
         session.gathering = True
         yield
         session.commit()
