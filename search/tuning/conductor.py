@@ -2,8 +2,9 @@
 
 One object between Ray's hooks (``searcher.py``, ``asha.py``) and the recorder.
 Ray calls it from its own thread, one call at a time; the main thread only sets
-the stop request and reads counts. Every event is emitted after the recorder
-has committed what it says.
+the stop request and reads counts. It decides in memory, so that no trial waits for
+the storage; another thread commits behind it, in order (``study/behind.py``), and
+emits every event after the recorder has committed what it says.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from search.problems import SearchError
 from search.space.spec import StudySpec
+from search.study.behind import Behind
 from search.study.records import Asked, FailReason, Outcome, StudyView
 from search.tuning import endings
-from search.tuning.endings import Death, Verdict
+from search.tuning.endings import Death
 from search.tuning.events import (
     EpochDone,
     Listener,
@@ -29,6 +30,7 @@ from search.tuning.events import (
 from search.tuning.job import Told
 from search.tuning.seams import Judge, Recorder
 from search.tuning.settling import Live, Settling
+from search.tuning.upcoming import Upcoming
 
 SAVE_SECONDS = 10.0
 """The study's wall time in the record is at most about this old."""
@@ -40,7 +42,8 @@ class Conductor:
     Args:
         spec: The study.
         recorder: Its record; nothing else writes to it meanwhile.
-        listener: Told of everything that was committed.
+        listener: Told of everything that was committed, mostly by the thread
+            that commits it; one call at a time is the listener's own business.
         concurrency: Trials at once, >= 1.
         on_settled: Called with the study after a trial was settled and
             recorded (weights are tidied up there).
@@ -67,10 +70,17 @@ class Conductor:
         """Trials that went back to waiting because their node was lost."""
         self.exhausted = False
         """Every point of a finite space was tried."""
-        self.fault: SearchError | None = None
-        """Why the record could not be written; the run is over then."""
+        self._behind = Behind()
+        self._upcoming = Upcoming(recorder, self._behind)
+        self._default = recorder.default_number
+        self._judged = 0
+        self._recorded = 0  # counted by the thread that writes
         self._settling = Settling(
-            spec=spec, recorder=recorder, listener=listener, on_settled=on_settled
+            spec=spec,
+            recorder=recorder,
+            behind=self._behind,
+            listener=listener,
+            on_settled=on_settled,
         )
         self._tally = self._settling.tally
         self.last_progress = time.monotonic()
@@ -91,43 +101,50 @@ class Conductor:
     def next(self, ray_id: str, judge: Judge) -> Asked | None:
         """The next trial for Ray, or None: ask again later, or :attr:`over`."""
         with self._lock:
-            try:
-                return self._next(ray_id, judge)
-            except SearchError as fault:
-                self._away(fault)
+            while (asked := self._ask()) is not None:
+                self._live[ray_id] = Live(
+                    number=asked.number, point=asked.point, curve=dict(asked.curve)
+                )
+                outcome = endings.at_ask(asked, last_epoch=self._spec.epochs.max)
+                if outcome is None:
+                    break
+                self._settle(ray_id, outcome)
+            if asked is None:
                 return None
+            if asked.curve:
+                judge.forget(_memory(asked.number))
+                judge.remember(ray_id, asked.curve)
+            self.last_progress = time.monotonic()
+            from_epoch = self._live[ray_id].epochs
+        self._listener(TrialStarted(number=asked.number, point=asked.point, from_epoch=from_epoch))
+        return asked
 
-    def _next(self, ray_id: str, judge: Judge) -> Asked | None:
-        if self.over or len(self._live) >= self._concurrency:
+    def _ask(self) -> Asked | None:
+        """The study's next trial; None when there is none, or none yet."""
+        running = len(self._live)
+        room = running < self._concurrency and self._tally.has_room(running)
+        if self.over or not room or not self._upcoming.ready():
             return None
-        if not self._tally.has_room(len(self._live)):
-            return None
-        asked = self._recorder.ask()
-        if asked is None:
-            self.exhausted = True
-            return None
-        self._live[ray_id] = Live(number=asked.number, point=asked.point, curve=dict(asked.curve))
-        outcome = endings.at_ask(asked, last_epoch=self._spec.epochs.max)
-        if outcome is not None:
-            self._settle(ray_id, outcome)
-            return self._next(ray_id, judge)
-        if asked.curve:
-            judge.forget(_memory(asked.number))
-            judge.remember(ray_id, asked.curve)
-        self.last_progress = time.monotonic()
-        self._listener(
-            TrialStarted(
-                number=asked.number,
-                point=asked.point,
-                from_epoch=self._live[ray_id].epochs,
-            )
-        )
+        asked = self._upcoming.take()
+        self._default = self._recorder.default_number
+        self.exhausted = asked is None
         return asked
 
     @property
     def over(self) -> bool:
         """Whether no trial will be started any more in this run."""
-        return self._stop.is_set() or self.exhausted or self._tally.spent
+        cut = self._stop.is_set() or self.fault is not None
+        return cut or self.exhausted or self._tally.spent
+
+    @property
+    def fault(self) -> BaseException | None:
+        """Why the record could not be written; the run is over then."""
+        return self._behind.fault
+
+    @property
+    def unrecorded(self) -> int:
+        """Epochs that were reported and are not committed."""
+        return self._judged - self._recorded
 
     @property
     def out_of_time(self) -> bool:
@@ -152,18 +169,15 @@ class Conductor:
     @property
     def ended(self) -> bool:
         """Whether the run is over and nothing is left to wait for."""
-        return self.over and (not self._live or (self._stop.is_set() and self.reported))
+        landed = self.fault is not None or (self._stop.is_set() and self.reported)
+        return self.over and (not self._live or landed)
 
     # What Ray's scheduler reports --------------------------------------------
 
     def on_report(self, judge: Judge, trial: Any, result: dict[str, Any]) -> bool:
-        """Record one result of a trial; whether the trial goes on."""
+        """Judge one result of a trial and have it recorded; whether the trial goes on."""
         with self._lock:
-            try:
-                return self._report(judge, trial, result)
-            except SearchError as fault:
-                self._away(fault)
-                return False
+            return self.fault is None and self._report(judge, trial, result)
 
     def _report(self, judge: Judge, trial: Any, result: dict[str, Any]) -> bool:
         ray_id = str(trial.trial_id)
@@ -173,7 +187,7 @@ class Conductor:
         self.last_progress = time.monotonic()
         self._reports_awaited.discard(ray_id)
         if self._tally.seconds_unsaved > SAVE_SECONDS:
-            self.save_seconds()
+            self._settling.save_seconds()
         told: Told = result["told"]
         for text in told.notes:
             self._listener(Note(text=text))
@@ -186,20 +200,24 @@ class Conductor:
             return False
         if epoch in live.curve:  # read again from the checkpoint by a new worker
             return True
-        verdict = self._spared(live.number, judge.judge(trial, epoch, value))
+        verdict = judge.judge(trial, epoch, value)
+        if live.number == self._default:
+            verdict = endings.spared(verdict)
         kept = endings.kept_with(verdict, told.attributes)
-        self._recorder.report(live.number, epoch, value, kept)
-        live.curve[epoch] = value
-        self._listener(
-            EpochDone(
-                number=live.number,
-                epoch=epoch,
-                value=value,
-                keeps=verdict.keeps,
-                why=verdict.why,
-                metrics=told.attributes.get("metrics", {}),
-            )
+        done = EpochDone(
+            number=live.number,
+            epoch=epoch,
+            value=value,
+            keeps=verdict.keeps,
+            why=verdict.why,
+            metrics=told.attributes.get("metrics", {}),
         )
+        self._behind.put(
+            partial(self._recorder.report, live.number, epoch, value, kept),
+            partial(self._committed, done),
+        )
+        self._judged += 1
+        live.curve[epoch] = value
         outcome = endings.at_report(verdict)
         if outcome is not None:
             self._settle(ray_id, outcome)
@@ -229,14 +247,11 @@ class Conductor:
             if live is None:
                 return
             outcome = endings.of_deaths(live.deaths)
-            try:
-                if outcome.reason is FailReason.LOST_NODE and live.number not in self._homeless:
-                    self._homeless.add(live.number)
-                    self._put_back(ray_id)
-                else:
-                    self._settle(ray_id, outcome)
-            except SearchError as fault:
-                self._away(fault)
+            if outcome.reason is FailReason.LOST_NODE and live.number not in self._homeless:
+                self._homeless.add(live.number)
+                self._put_back(ray_id)
+            else:
+                self._settle(ray_id, outcome)
 
     # What the main thread wants ----------------------------------------------
 
@@ -250,41 +265,34 @@ class Conductor:
         """Whether every trial that ran at :meth:`stop` has reported since."""
         return not self._reports_awaited
 
-    def put_back_all(self) -> None:
-        """Set every trial that is still live back to waiting."""
+    def end(self) -> None:
+        """Set every trial that is still live back to waiting, and take no more;
+        :meth:`written` tells when that is committed."""
+        self._stop.set()
         with self._lock:
             for ray_id in list(self._live):
                 self._put_back(ray_id)
+            self._upcoming.give_back()
+            self._settling.save_seconds()
+            self._behind.put(self._behind.close)
 
-    def save_seconds(self) -> None:
-        """Add the wall time since the last call to the study's."""
-        self._settling.save_seconds()
+    def written(self, seconds: float) -> bool:
+        """Whether all is committed, or nothing will be any more; waits so long for it."""
+        return self._behind.drained(seconds)
 
     # -------------------------------------------------------------------------
 
-    def _away(self, fault: SearchError) -> None:
-        """The storage failed: end the run. What is not recorded is in the trials'
-        checkpoints, and the next run reports it from there."""
-        self.fault = self.fault or fault
-        self._reports_awaited.clear()
-        self._stop.set()
-
-    def _spared(self, number: int, verdict: Verdict) -> Verdict:
-        """The verdict, but that the default settings are trained to the end: they
-        are what the winner is compared with, and one trial."""
-        if verdict.keeps or verdict.finished or number != self._recorder.default_number:
-            return verdict
-        why = f"{verdict.why}; kept all the same: the default settings are the baseline"
-        return replace(verdict, keeps=True, why=why)
+    def _committed(self, done: EpochDone) -> None:
+        self._recorded += 1
+        self._listener(done)
 
     def _put_back(self, ray_id: str) -> None:
         live = self._live.pop(ray_id, None)
         if live is not None:
-            self._settling.put_back(live)
+            self._settling.put_back(live.number, live.epochs)
 
     def _settle(self, ray_id: str, outcome: Outcome) -> None:
-        self._recorder.settle(self._live[ray_id].number, outcome)
-        self._settling.settled(self._live.pop(ray_id), outcome, running=len(self._live))
+        self._settling.settle(self._live.pop(ray_id), outcome, running=len(self._live))
 
 
 def _memory(number: int) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from search.problems import SearchError, fail
+from search.problems import fail
 from search.space.settings import Value
 from search.space.spec import StudySpec
 from search.study.records import StudyView
@@ -28,6 +28,7 @@ from search.tuning.conductor import Conductor
 from search.tuning.events import Idle, Listener, Note
 from search.tuning.homes import homes_of
 from search.tuning.job import TrialJob
+from search.tuning.landing import land
 from search.tuning.resources import Allocation
 from search.tuning.retention import tidy
 from search.tuning.seams import Recorder
@@ -141,13 +142,7 @@ def execute(
             if now - max(conductor.last_progress, last_said) > SAY_SOMETHING:
                 last_said = now
                 say(Idle(text=_what_goes_on(conductor, allocation)))
-        try:
-            conductor.put_back_all()
-            conductor.save_seconds()
-        except SearchError as fault:
-            conductor.fault = conductor.fault or fault
-    if conductor.fault is not None:
-        raise conductor.fault
+        land(conductor, recorder, hurried=lambda: bool(received), say=say, trials=job.trials)
     if fit.error is not None and stopped_by is None:
         raise fit.error
     return RunEnd(

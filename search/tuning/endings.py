@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search.study.records import STOPPED, Asked, FailReason, Outcome, State
@@ -48,6 +48,15 @@ def at_report(verdict: Verdict) -> Outcome | None:
     if verdict.finished:
         return Outcome(state=State.COMPLETE, why=verdict.why)
     return None if verdict.keeps else Outcome(state=State.PRUNED, why=verdict.why)
+
+
+def spared(verdict: Verdict) -> Verdict:
+    """The verdict on the default settings, which are trained to the end: they are
+    what the winner is compared with, and one trial."""
+    if verdict.keeps or verdict.finished:
+        return verdict
+    why = f"{verdict.why}; kept all the same: the default settings are the baseline"
+    return replace(verdict, keeps=True, why=why)
 
 
 def kept_with(verdict: Verdict, attributes: Mapping[str, Any]) -> dict[str, Any]:

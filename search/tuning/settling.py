@@ -1,13 +1,15 @@
-"""A trial has left the run: it is counted, then said."""
+"""A trial leaves the run: it is counted at once, recorded behind it, then said."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from search.space.settings import Value
 from search.space.spec import StudySpec
+from search.study.behind import Behind
 from search.study.records import Outcome, StudyView
 from search.tuning.endings import Death
 from search.tuning.events import Listener, Progress, TrialSettled, TrialWaits
@@ -32,13 +34,14 @@ class Live:
 
 
 class Settling:
-    """Counts and says what became of trials.
+    """Counts what became of trials, and has it recorded and said.
 
     Args:
         spec: The study.
         recorder: Its record.
-        listener: Told of everything that was committed.
-        on_settled: Called with the study after a trial was settled.
+        behind: Writes it.
+        listener: Told of everything once it is committed, by the thread that writes.
+        on_settled: Called there, too, with the study after a trial was settled.
     """
 
     def __init__(
@@ -46,56 +49,60 @@ class Settling:
         *,
         spec: StudySpec,
         recorder: Recorder,
+        behind: Behind,
         listener: Listener,
         on_settled: Callable[[StudyView], None],
     ) -> None:
         self._recorder = recorder
+        self._behind = behind
         self._listener = listener
         self._on_settled = on_settled
         self._trials = spec.budget.trials
         self._sign = 1.0 if spec.direction == "maximize" else -1.0
         self.tally = Tally(spec.budget, recorder.view())
 
-    def settled(self, live: Live, outcome: Outcome, *, running: int) -> None:
-        """A trial was settled in the record.
+    def settle(self, live: Live, outcome: Outcome, *, running: int) -> None:
+        """End a trial.
 
         Args:
             live: The trial.
             outcome: How it ended.
             running: Trials that run beside it.
         """
-        seconds = time.monotonic() - live.since
         self.tally.settle(live.number, outcome.state)
-        self.save_seconds()
         best = max(live.curve, key=lambda epoch: self._sign * live.curve[epoch], default=None)
-        self._listener(
-            TrialSettled(
-                number=live.number,
-                outcome=outcome,
-                best_value=None if best is None else live.curve[best],
-                best_epoch=best,
-                epochs=live.epochs,
-                seconds=seconds,
-            )
+        settled = TrialSettled(
+            number=live.number,
+            outcome=outcome,
+            best_value=None if best is None else live.curve[best],
+            best_epoch=best,
+            epochs=live.epochs,
+            seconds=time.monotonic() - live.since,
         )
-        self._on_settled(self._recorder.view())
-        self._listener(
-            Progress(
-                settled=self.tally.settled,
-                running=running,
-                budget_trials=self._trials,
-                seconds=self.tally.seconds,
-                seconds_left=self.tally.seconds_left,
-            )
+        progress = Progress(
+            settled=self.tally.settled,
+            running=running,
+            budget_trials=self._trials,
+            seconds=self.tally.seconds,
+            seconds_left=self.tally.seconds_left,
+        )
+        self._behind.put(partial(self._recorder.settle, live.number, outcome))
+        self.save_seconds()
+        self._behind.put(
+            partial(self._listener, settled),
+            lambda: self._on_settled(self._recorder.view()),
+            partial(self._listener, progress),
         )
 
-    def put_back(self, live: Live) -> None:
-        """Set a trial back to waiting."""
-        self._recorder.interrupt(live.number)
-        self._listener(TrialWaits(number=live.number, epochs=live.epochs))
+    def put_back(self, number: int, epochs: int) -> None:
+        """Set a trial back to waiting, with the ``epochs`` that it has reported."""
+        self._behind.put(
+            partial(self._recorder.interrupt, number),
+            partial(self._listener, TrialWaits(number=number, epochs=epochs)),
+        )
 
     def save_seconds(self) -> None:
         """Add the wall time since the last call to the study's."""
         seconds = self.tally.seconds_unsaved
-        self._recorder.add_seconds(seconds)
+        self._behind.put(partial(self._recorder.add_seconds, seconds))
         self.tally.saved(seconds)

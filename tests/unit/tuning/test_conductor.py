@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import optuna
 import pytest
 
-from search.problems import Exit, fail
+from search.problems import Exit, SearchError, fail
 from search.space.domains import Branch, Choice, FloatRange, Param, Space
 from search.space.spec import Budget, DataSpec, Epochs, SamplerSpec, StudySpec
 from search.study.opening import StudyFacts, open_in
@@ -99,18 +99,26 @@ class Run:
     def report(self, ray_id: str, epoch: int, value: float) -> str:
         told = Told(attributes={"metrics": {}})
         result = {"epoch": epoch, "value": value, "told": told}
-        return self.asha.on_trial_result(None, RayTrial(ray_id), result)
+        return self._committed(self.asha.on_trial_result(None, RayTrial(ray_id), result))
 
     def fail(self, ray_id: str, reason: FailReason = FailReason.ERROR) -> str:
         told = Told(
             attributes={}, failure=Outcome(state=State.FAILED, reason=reason, why="it broke")
         )
-        return self.asha.on_trial_result(None, RayTrial(ray_id), {"value": math.nan, "told": told})
+        result = {"value": math.nan, "told": told}
+        return self._committed(self.asha.on_trial_result(None, RayTrial(ray_id), result))
+
+    def _committed(self, answer: str) -> str:
+        """The answer to a report, once the report is in the storage."""
+        assert self.conductor.written(20)
+        return answer
 
     def view(self) -> StudyView:
+        self._committed("")
         return self.recorder.view()
 
     def said(self, kind: type[Event]) -> list[Event]:  # type: ignore[valid-type]
+        self._committed("")
         return [event for event in self.events if isinstance(event, kind)]
 
 
@@ -208,7 +216,7 @@ def test_trials_that_do_not_report_in_time_are_put_back() -> None:
     run = Run(spec())
     run.ask("a")
     run.conductor.stop()
-    run.conductor.put_back_all()
+    run.conductor.end()
     assert run.view().counts() == {
         State.WAITING: 1,
         State.RUNNING: 0,
@@ -335,12 +343,16 @@ def test_a_storage_that_fails_ends_the_run_and_is_named() -> None:
         raise fail("storage cannot be written", status=Exit.STORAGE)
 
     run.recorder.report = away  # type: ignore[method-assign]
-    assert run.report("a", 1, 0.5) == "STOP"
-    assert run.conductor.fault is not None
+    run.report("a", 1, 0.5)
+    assert run.view().trials[0].state is State.RUNNING  # the next run goes on with it
+    assert isinstance(run.conductor.fault, SearchError)
     assert run.conductor.fault.status is Exit.STORAGE
+    assert run.conductor.unrecorded == 1
     assert run.conductor.ended
-    run.conductor.put_back_all()
-    assert run.view().counts()[State.WAITING] == 1
+    assert run.report("a", 2, 0.6) == "STOP"
+    assert run.said(EpochDone) == []
+    run.conductor.end()
+    assert run.conductor.written(20)
 
 
 def test_the_default_settings_are_trained_to_the_end_as_the_baseline() -> None:
@@ -380,8 +392,8 @@ def test_a_trial_cut_between_its_stop_and_its_end_is_pruned_without_training_on(
         raise KeyboardInterrupt
 
     first.recorder.settle = killed  # type: ignore[method-assign]
-    with pytest.raises(KeyboardInterrupt):
-        first.report("b", 1, 0.1)
+    first.report("b", 1, 0.1)
+    assert first.view().counts()[State.RUNNING] == 2
     second = Run(spec(), storage)
     assert [second.ask("c"), second.ask("d")] == [0, 2]
     assert [event.number for event in second.said(TrialStarted)] == [0, 2]  # type: ignore[attr-defined]
