@@ -7,7 +7,7 @@ one opens the same storage.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -31,6 +31,7 @@ from search.study.opening import StudyFacts, open_in
 from search.study.record import Recorder
 from search.study.records import FailReason, Outcome, State
 from search.study.storage import connect
+from search.study.transactions import closed
 
 SPACE = Space(
     params=(
@@ -97,17 +98,26 @@ def spec(
 Open = Callable[[StudySpec], Recorder]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+@pytest.fixture(
+    params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.slow)],
+)
+def open_again(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
     """Opens the study anew each time, as a new driver does."""
     memory = optuna.storages.InMemoryStorage()
+    opened: list[BaseStorage] = []
+    url = f"sqlite:///{tmp_path}/folder/studies.db"
+    if request.param == "postgres":
+        url = request.getfixturevalue("server").new_database()
 
     def storage() -> BaseStorage:
         if request.param == "memory":
             return memory
-        return connect(f"sqlite:///{tmp_path}/folder/studies.db")
+        opened.append(connect(url))
+        return opened[-1]
 
-    return lambda wanted: open_in(storage(), wanted, FACTS)
+    yield lambda wanted: open_in(storage(), wanted, FACTS, url=url)
+    for each in opened:
+        closed(each)
 
 
 def run_one(recorder: Recorder, values: list[float], outcome: Outcome = COMPLETE) -> int:
