@@ -45,3 +45,18 @@ def complete_studies(incomplete: str) -> list[str]:
     except SearchError:
         return []
     return [study.name for study in studies if study.name.startswith(incomplete)]
+
+
+def complete_running(incomplete: str) -> list[str]:
+    """Names of the studies in the usual storage that are running."""
+    from search.cli.paths import storage_url
+    from search.problems import SearchError
+    from search.study.holder import find_holders
+
+    try:
+        holders = find_holders(storage_url(None, os.environ))
+    except SearchError:
+        return []
+    return [
+        name for name, holder in holders.items() if name.startswith(incomplete) and not holder.gone
+    ]

@@ -27,7 +27,9 @@ from search.cli.arguments import (
 )
 from search.cli.cache import cache
 from search.cli.entry import Commands
-from search.cli.options import RunOptions, SpaceFlags
+from search.cli.options import RunOptions
+from search.cli.stop import stop
+from search.cli.weights import weights
 
 app = typer.Typer(
     cls=Commands,
@@ -35,12 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-weights = typer.Typer(
-    cls=Commands,
-    rich_markup_mode=None,
-    no_args_is_help=True,
-    help="Pretrained weights: fetch them before a run.",
 )
 app.add_typer(weights, name="weights")
 app.add_typer(cache, name="cache")
@@ -185,6 +181,9 @@ def status(
     body(study, trial=trial, storage=storage, json=json)
 
 
+app.command()(stop)
+
+
 @app.command()
 def dashboard(
     port: Annotated[
@@ -259,23 +258,6 @@ def predict(
     from search.cli.predict import predict as body
 
     raise typer.Exit(int(body(model, images, json=json, csv=csv)))
-
-
-@weights.command()
-def fetch(space: Space = None, sets: Sets = None) -> None:
-    """Fetch and verify the pretrained weights that a space needs.
-
-    For a machine without internet: fetch where there is some, with SEARCH_CACHE
-    set to a folder, and copy that folder.
-
-    \b
-    Examples:
-      search weights fetch spaces/vision.yaml
-      SEARCH_CACHE=/shared/cache search weights fetch spaces/vision.yaml
-    """
-    from search.cli.weights import fetch as body
-
-    body(space, SpaceFlags(sets=tuple(sets or ())))
 
 
 @app.command(hidden=True)

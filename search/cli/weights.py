@@ -6,13 +6,39 @@ import os
 import sys
 from pathlib import Path
 
+import typer
+
+from search.cli.arguments import Sets, Space
 from search.cli.columns import align
+from search.cli.entry import Commands
 from search.cli.figures import size
 from search.cli.options import SpaceFlags
 from search.problems import Exit, Problem, SearchError, printable
 
+weights = typer.Typer(
+    cls=Commands,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Pretrained weights: fetch them before a run.",
+)
 
-def fetch(space: Path | None, flags: SpaceFlags) -> None:
+
+@weights.command()
+def fetch(space: Space = None, sets: Sets = None) -> None:
+    """Fetch and verify the pretrained weights that a space needs.
+
+    For a machine without internet: fetch where there is some, with SEARCH_CACHE
+    set to a folder, and copy that folder.
+
+    \b
+    Examples:
+      search weights fetch spaces/vision.yaml
+      SEARCH_CACHE=/shared/cache search weights fetch spaces/vision.yaml
+    """
+    fetch_weights(space, SpaceFlags(sets=tuple(sets or ())))
+
+
+def fetch_weights(space: Path | None, flags: SpaceFlags) -> None:
     """Fetch and verify the weights of every backbone of a space.
 
     One line a backbone on stdout, progress on stderr. What cannot be had does

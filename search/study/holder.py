@@ -38,6 +38,7 @@ _NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)",
 }
+_ALL = f"SELECT study FROM {_TABLE} ORDER BY study"
 _FIND = f"""
     SELECT token, host, machine, pid, started, since, stop, expires < {{now}} AS expired
     FROM {_TABLE} WHERE study = :study
@@ -112,15 +113,30 @@ def find_holder(url: str, study: str) -> Holder | None:
     Raises:
         SearchError: If the storage cannot be read (74), or the URL is none (2).
     """
+    return find_holders(url, study).get(study)
+
+
+def find_holders(url: str, study: str | None = None) -> dict[str, Holder]:
+    """Who holds what, by study; of one study where it is named.
+
+    Raises:
+        SearchError: As :func:`find_holder`.
+    """
     with storage_faults(url):
         engine = read_engine(url)
         if engine is None:
-            return None
+            return {}
         try:
             with engine.connect() as connection:
                 if not sqlalchemy.inspect(connection).has_table(_TABLE):
-                    return None
-                return holder_in(connection, study)
+                    return {}
+                names = (
+                    [study]
+                    if study is not None
+                    else list(connection.execute(sqlalchemy.text(_ALL)).scalars())
+                )
+                found = {name: holder_in(connection, name) for name in names}
+                return {name: holder for name, holder in found.items() if holder is not None}
         finally:
             engine.dispose()
 

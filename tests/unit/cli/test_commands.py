@@ -14,7 +14,7 @@ from search.cli.options import RunOptions, SpaceFlags
 from search.cli.schema import schema_text
 from search.problems import Exit
 
-COMMANDS = ("plan", "run", "status", "dashboard", "export", "predict", "cache", "weights")
+COMMANDS = ("plan", "run", "status", "stop", "dashboard", "export", "predict", "cache", "weights")
 
 
 def search(*arguments: str, status: int = 0) -> None:
