@@ -13,6 +13,23 @@ from search.backbones.layout import layout
 from search.backbones.stages import BLOCKS, HEAD, Staged, construct, skeleton
 
 NAMES = list(CATALOGUE)
+ONE_OF_EACH = frozenset(
+    {
+        "alexnet",
+        "convnext_tiny",
+        "efficientnet_b0",
+        "efficientnet_lite0",
+        "efficientnet_v2_s",
+        "mobilenet_v2",
+        "mobilenet_v3_small",
+        "resnet18",
+        "swin_t",
+        "swin_v2_t",
+        "vgg11",
+        "vit_b_16",
+    }
+)
+"""Of each way to lay out blocks, for the fast tests."""
 SMALL = 30_000_000
 """Parameters up to which the real forward pass is part of the fast tests."""
 
@@ -21,7 +38,10 @@ def staged(name: str, model: nn.Module) -> Staged:
     return Staged(name, model, layout(name, model), dropout=0.5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[] if n in ONE_OF_EACH else pytest.mark.slow) for n in NAMES],
+)
 def test_every_tensor_belongs_to_exactly_one_block_or_the_head(name: str) -> None:
     info = CATALOGUE[name]
     model = skeleton(name, classes=1000, image_size=info.size.default)
@@ -41,7 +61,12 @@ def test_every_tensor_belongs_to_exactly_one_block_or_the_head(name: str) -> Non
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if CATALOGUE[name].parameters < SMALL else pytest.mark.slow)
+        pytest.param(
+            name,
+            marks=[]
+            if name in ONE_OF_EACH and CATALOGUE[name].parameters < SMALL
+            else pytest.mark.slow,
+        )
         for name in NAMES
     ],
 )

@@ -15,7 +15,7 @@ from search.data.store import decoded_side
 from search.data.streamed import StreamedImages
 from search.export import probe as module
 from search.export.pixels import squares
-from search.export.probe import STRENGTHS, ProbeJob, linear_probe
+from search.export.probe import STRENGTHS, Probe, ProbeJob, linear_probe
 from search.space.spec import WeightsSpec
 from search.training.metrics import metrics
 
@@ -44,23 +44,30 @@ def job(table: ImageTable, tmp_path_factory: pytest.TempPathFactory) -> ProbeJob
     )
 
 
+@pytest.fixture(scope="module")
+def probe(job: ProbeJob) -> Probe:
+    """What the job gives."""
+    return linear_probe(job)
+
+
 def _labels(table: ImageTable, part: str) -> np.ndarray:
     return np.array([row.label for row in table.rows if row.part == part])
 
 
-def test_images_that_are_decoded_on_the_way_give_the_same(job: ProbeJob) -> None:
+def test_images_that_are_decoded_on_the_way_give_the_same(job: ProbeJob, probe: Probe) -> None:
     form = DecodedForm(side=decoded_side(32), interpolation=job.preprocessing.interpolation)
     streamed = StreamedImages(job.table, form, workers=2, most=6)
     found = linear_probe(replace(job, images=streamed))
-    assert np.array_equal(found.probabilities_NK, linear_probe(job).probabilities_NK)
+    assert np.array_equal(found.probabilities_NK, probe.probabilities_NK)
     assert streamed.in_flight == 0
 
 
-def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(job: ProbeJob) -> None:
+def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(
+    job: ProbeJob, probe: Probe
+) -> None:
     seen: list[tuple[int, int]] = []
     found = linear_probe(job, progress=lambda done, total: seen.append((done, total)))
-    again = linear_probe(job)
-    assert np.array_equal(found.probabilities_NK, again.probabilities_NK)
+    assert np.array_equal(found.probabilities_NK, probe.probabilities_NK)
     assert metrics(found.probabilities_NK, _labels(job.table, "test"))["accuracy"] >= 0.6
     assert found.train_images == 12
     assert found.strength in STRENGTHS
@@ -68,7 +75,7 @@ def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(job: ProbeJob) 
 
 
 def test_it_is_a_standardised_logistic_regression_with_the_strength_best_on_validation(
-    job: ProbeJob,
+    job: ProbeJob, probe: Probe
 ) -> None:
     rows = {
         part: np.flatnonzero([row.part == part for row in job.table.rows])
@@ -84,12 +91,13 @@ def test_it_is_a_standardised_logistic_regression_with_the_strength_best_on_vali
         values[strength] = metrics(plain.predict_proba(features["val"]), _labels(job.table, "val"))[
             "loss"
         ]
-    found = linear_probe(job)
-    assert found.strength == min(values, key=lambda strength: values[strength])
-    assert found.value == pytest.approx(min(values.values()), rel=1e-3)
+    assert probe.strength == min(values, key=lambda strength: values[strength])
+    assert probe.value == pytest.approx(min(values.values()), rel=1e-3)
 
 
-def test_no_test_label_and_no_test_image_changes_what_is_fitted(job: ProbeJob) -> None:
+def test_no_test_label_and_no_test_image_changes_what_is_fitted(
+    job: ProbeJob, probe: Probe
+) -> None:
     """Other test images and labels: the same model, hence the same figures on the old ones."""
     rows = tuple(
         replace(row, label=(row.label + 1) % 3) if row.part == "test" else row
@@ -99,8 +107,7 @@ def test_no_test_label_and_no_test_image_changes_what_is_fitted(job: ProbeJob) -
     of_test = [row.part == "test" for row in rows]
     images[of_test] = 0
     changed = linear_probe(replace(job, table=replace(job.table, rows=rows), images=images))
-    found = linear_probe(job)
-    assert (changed.strength, changed.value) == (found.strength, found.value)
+    assert (changed.strength, changed.value) == (probe.strength, probe.value)
     assert np.ptp(changed.probabilities_NK, axis=0).max() < 1e-6
 
 

@@ -61,7 +61,7 @@ def test_a_resample_that_draws_each_image_once_has_the_metric_itself(
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_the_interval_is_that_of_resampling_images_within_their_class(
     metric: Metric, classes: int
 ) -> None:

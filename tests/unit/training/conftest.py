@@ -14,6 +14,7 @@ from search.training.config import TrialConfig
 from search.training.fit import fit
 from search.training.inputs import Examples, TrialData
 from search.training.report import EpochReport
+from search.training.worth import Worth
 
 CONFIG = TrialConfig(
     backbone="mobilenet_v3_small",
@@ -42,6 +43,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _short_verdicts() -> Iterator[None]:
+    """Reading a few kB is measured in less time than a segment of a study."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Worth, "SECONDS", 0.05)
+        yield
 
 
 def make_data(train: int = 26, val: int = 20, size: int = 32) -> TrialData:

@@ -19,7 +19,9 @@ from search.training.predict import predict_probabilities
 PREPROCESSING = CATALOGUE["mobilenet_v3_small"].preprocessing
 
 
-@pytest.mark.parametrize("depth", [0, 2, 5])
+@pytest.mark.parametrize(
+    "depth", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
+)
 def test_the_assembled_model_gives_the_recorded_metrics_to_the_bit(
     depth: int,
     other: Callable[..., TrialConfig],
@@ -27,7 +29,7 @@ def test_the_assembled_model_gives_the_recorded_metrics_to_the_bit(
     data: TrialData,
     tmp_path: Path,
 ) -> None:
-    curve(other(unfreeze_depth=depth, activations="float32"), tmp_path)
+    curve(other(unfreeze_depth=depth, epochs=2, activations="float32"), tmp_path)
     best = load_trained(tmp_path)
     staged = assemble(best, None, weights_hash="random:1")
     again = restore("mobilenet_v3_small", classes=3, image_size=32, state=staged.model.state_dict())
@@ -42,7 +44,7 @@ def test_the_assembled_model_gives_the_recorded_metrics_to_the_bit(
 def test_the_assembled_model_differs_by_the_rounding_of_frozen_blocks_alone(
     other: Callable[..., TrialConfig], curve: Callable[..., object], data: TrialData, tmp_path: Path
 ) -> None:
-    curve(other(unfreeze_depth=1, activations="float16"), tmp_path)
+    curve(other(unfreeze_depth=1, epochs=2, activations="float16"), tmp_path)
     best = load_trained(tmp_path)
     model = assemble(best, None, weights_hash="random:1")
     found = predict_probabilities(

@@ -1,7 +1,8 @@
 """A reused process starts a trial as a fresh one."""
 
+import gc
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -11,6 +12,15 @@ from search.training import warp
 from search.training.inputs import Examples
 from search.training.memory import peak_memory_mb, restart_peak
 from search.training.reset import leftovers, reset
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _session_set_aside() -> Iterator[None]:
+    """What the tests before left is not looked through at each reset."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _numbers() -> tuple[float, ...]:

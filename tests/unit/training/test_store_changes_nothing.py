@@ -73,15 +73,15 @@ def test_for_every_family(
 
 
 def test_with_room_for_a_part_only(other: Other, curve: Curve, tmp_path: Path) -> None:
-    config = other(unfreeze_depth=1)
+    config = other(unfreeze_depth=1, epochs=2)
     off = curve(config, prefix=OFF)
     for budget in (3_000, 30_000, 100_000):
         assert curve(config, prefix=_stored(tmp_path / str(budget), budget)) == off
 
 
 def test_half_precision_is_within_its_bound(other: Other, curve: Curve) -> None:
-    exact = curve(other(unfreeze_depth=1, activations="float32"), prefix=OFF)
-    rounded = curve(other(unfreeze_depth=1, activations="float16"), prefix=OFF)
+    exact = curve(other(unfreeze_depth=1, epochs=2, activations="float32"), prefix=OFF)
+    rounded = curve(other(unfreeze_depth=1, epochs=2, activations="float16"), prefix=OFF)
     assert rounded != exact
     for (_, one, _), (_, two, _) in zip(exact, rounded, strict=True):
         assert two == pytest.approx(one, rel=5e-3)

@@ -50,7 +50,7 @@ def table(tmp_path: Path) -> ImageTable:
     ("depth", "stores"),
     [
         pytest.param(5, False, id="whole"),
-        pytest.param(2, False, id="half"),
+        pytest.param(2, False, id="half", marks=pytest.mark.slow),
         pytest.param(1, True, id="features_stored"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +27,6 @@ NEED = Need(
     views=4,
     budget=10**9,
 )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short() -> Iterator[None]:
-    """Reading a few kB is measured in less time than a segment of a study."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Worth, "SECONDS", 0.05)
-        yield
 
 
 def sample(boundary: int = 5, seconds: float = 60.0) -> Sample:
