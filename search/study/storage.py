@@ -146,7 +146,14 @@ def engine_options(parsed: URL, *, read_only: bool) -> tuple[str, dict[str, Any]
             "creator": lambda: _open_sqlite(path, read_only=read_only),
             "poolclass": QueuePool,
         }
-    arguments: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS}
+    # A host that vanishes says nothing: without these a call to it waits for hours.
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": CONNECT_SECONDS,
+        "keepalives_interval": CONNECT_SECONDS // 2,
+        "keepalives_count": 2,
+        "tcp_user_timeout": 2 * CONNECT_SECONDS * 1000,  # milliseconds
+    }
     if read_only:
         arguments["options"] = "-c default_transaction_read_only=on"
     return parsed.render_as_string(hide_password=False), {
