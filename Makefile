@@ -6,13 +6,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SPACE ?= spaces/quick.yaml
+# More for `make faults`, e.g. FAULTS="--files 10000 --seed 7"
+FAULTS ?=
 
 # The first Python that we run on; name another with PYTHON=...
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
 	"$$name" -c '$(FITS)' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run setup test check bench bench-quick score gpu help
+.PHONY: run setup test check faults bench bench-quick score gpu help
 .DEFAULT_GOAL := help
 
 run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for another)
@@ -29,6 +31,9 @@ check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 	$(BIN)/mypy search
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser" -x tests/unit tests/contract
+
+faults: $(STAMP)  ## break it on purpose: kills, outages, hostile files; under 20 minutes
+	$(BIN)/python -m tests.faults --report studies/faults.md $(FAULTS)
 
 bench: $(STAMP)  ## ours, a usual script and a careful one on the same work; under 30 minutes
 	$(BIN)/python benchmarks/bench.py
