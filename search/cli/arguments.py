@@ -35,6 +35,15 @@ Trials = Annotated[
 Minutes = Annotated[
     float | None, typer.Option(metavar="M", help="Budget: minutes, over all runs of the study.")
 ]
+StopAfter = Annotated[
+    int | None,
+    typer.Option(
+        "--stop-after",
+        min=1,
+        metavar="N",
+        help="Budget: settled trials in a row without a better one.",
+    ),
+]
 Concurrency = Annotated[
     int | None, typer.Option(min=1, metavar="N", help="At most this many trials at once.")
 ]
@@ -76,6 +85,7 @@ def space_flags(
     name: str | None,
     trials: int | None,
     minutes: float | None,
+    stop_after: int | None,
     concurrency: int | None,
     storage: str | None,
     sets: list[str] | None,
@@ -86,6 +96,7 @@ def space_flags(
         name=name,
         trials=trials,
         minutes=minutes,
+        stop_after=stop_after,
         concurrency=concurrency,
         storage=storage,
         sets=tuple(sets or ()),

@@ -20,6 +20,7 @@ from search.cli.arguments import (
     Name,
     Sets,
     Space,
+    StopAfter,
     Storage,
     Study,
     Trials,
@@ -76,6 +77,7 @@ def plan(
     name: Name = None,
     trials: Trials = None,
     minutes: Minutes = None,
+    stop_after: StopAfter = None,
     concurrency: Concurrency = None,
     storage: Storage = None,
     sets: Sets = None,
@@ -98,7 +100,7 @@ def plan(
 
     body(
         space,
-        space_flags(data, name, trials, minutes, concurrency, storage, sets),
+        space_flags(data, name, trials, minutes, stop_after, concurrency, storage, sets),
         cluster=address is not None,
     )
 
@@ -110,6 +112,7 @@ def run(
     name: Name = None,
     trials: Trials = None,
     minutes: Minutes = None,
+    stop_after: StopAfter = None,
     concurrency: Concurrency = None,
     storage: Storage = None,
     sets: Sets = None,
@@ -136,7 +139,7 @@ def run(
     from search.cli.run import run as body
     from search.cli.space_file import given
 
-    flags = space_flags(data, name, trials, minutes, concurrency, storage, sets)
+    flags = space_flags(data, name, trials, minutes, stop_after, concurrency, storage, sets)
     raise typer.Exit(
         int(
             body(

@@ -22,6 +22,8 @@ class SpaceFlags:
     """Replaces ``budget.trials``."""
     minutes: float | None = None
     """Replaces ``budget.minutes``."""
+    stop_after: int | None = None
+    """Replaces ``budget.stop_after``."""
     concurrency: int | None = None
     """Replaces ``resources.concurrency``: trials at once, at most."""
     storage: str | None = None

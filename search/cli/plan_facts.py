@@ -188,6 +188,7 @@ def typed(flags: SpaceFlags) -> list[str]:
         ("--name", flags.name),
         ("--trials", flags.trials),
         ("--minutes", None if flags.minutes is None else f"{flags.minutes:g}"),
+        ("--stop-after", flags.stop_after),
         ("--concurrency", flags.concurrency),
         ("--storage", None if flags.storage is None else redact(flags.storage)),
         *(("--set", redact(item)) for item in flags.sets),

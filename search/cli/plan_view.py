@@ -36,11 +36,14 @@ def brief_lines(plan: Plan) -> list[str]:
         "any number of trials" if spec.budget.trials is None else f"{spec.budget.trials} trials"
     )
     minutes = "" if spec.budget.minutes is None else f" or {duration(spec.budget.minutes * 60)}"
+    streak = spec.budget.stop_after
+    stop = "" if streak is None else f" or {streak} in a row without a better one"
     how = spec.sampler.name + (" + asha" if spec.scheduler.name == "asha" else "")
     goal = f"{spec.direction} {spec.objective}"
-    lines = [bold(f"{printable(spec.name)}: {trials}{minutes}, {how}, {goal}")]
+    lines = [bold(f"{printable(spec.name)}: {trials}{minutes}{stop}, {how}, {goal}")]
     if expected is None:
-        return [*lines, f"at most {spec.epochs.max} epochs a trial; the minutes decide how many"]
+        decides = "results decide" if spec.budget.minutes is None else "minutes decide"
+        return [*lines, f"at most {spec.epochs.max} epochs a trial; the {decides} how many"]
     rows = [["epoch", "trials", f"(mean of {plan.simulations} simulated searches, an estimate)"]]
     last = len(expected.rungs) - 1
     rows += [

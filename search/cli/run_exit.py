@@ -11,9 +11,12 @@ from search.problems import Exit, fail
 from search.space.secrets import redact
 from search.space.spec import StudySpec
 from search.study.records import EXHAUSTED, FailReason, State, StudyView
+from search.study.streak import streak_of
 
 if TYPE_CHECKING:
     from search.tuning.driver import RunEnd
+
+_LIMITS = ("--trials", "--minutes", "--stop-after")
 
 
 def finished(spec: StudySpec, view: StudyView) -> bool:
@@ -23,6 +26,7 @@ def finished(spec: StudySpec, view: StudyView) -> bool:
     return (
         (trials is not None and settled >= trials)
         or (minutes is not None and float(view.attributes.get("seconds", 0.0)) >= minutes * 60)
+        or _no_better(spec, view)
         or _exhausted(view)
     )
 
@@ -37,8 +41,17 @@ def _trials_done(spec: StudySpec, view: StudyView) -> bool:
     return trials is not None and sum(each.state.settled for each in view.trials) >= trials
 
 
-def _what_is_used_up(spec: StudySpec, view: StudyView) -> str:
-    return "the trials are" if _trials_done(spec, view) else "the time is"
+def _no_better(spec: StudySpec, view: StudyView) -> bool:
+    limit = spec.budget.stop_after
+    return limit is not None and streak_of(view).length >= limit
+
+
+def _why_finished(spec: StudySpec, view: StudyView) -> str:
+    if _trials_done(spec, view):
+        return "the trials are used up"
+    if _no_better(spec, view):
+        return f"no better trial in the last {streak_of(view).length}"
+    return "the time is used up"
 
 
 def leave(number: int, frame: object) -> None:
@@ -88,9 +101,7 @@ def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, by: str = "", 
     if end.exhausted or _exhausted(view):
         print("every point of the space was tried; a larger space needs another --name", file=out)
     elif finished(spec, view):
-        print(
-            f"{_what_is_used_up(spec, view)} used up; to go on: {_extended(spec, view)}", file=out
-        )
+        print(f"{_why_finished(spec, view)}; to go on: {_extended(spec, view)}", file=out)
     return Exit.DONE
 
 
@@ -99,9 +110,9 @@ def _extended(spec: StudySpec, view: StudyView) -> str:
     typed = iter(sys.argv[1:])
     kept = []
     for word in typed:
-        if word in ("--trials", "--minutes"):
+        if word in _LIMITS:
             next(typed, None)
-        elif not word.startswith(("--trials=", "--minutes=")):
+        elif not word.startswith(tuple(f"{flag}=" for flag in _LIMITS)):
             kept.append(word)
     flags = []
     if _trials_done(spec, view):
@@ -111,4 +122,8 @@ def _extended(spec: StudySpec, view: StudyView) -> str:
         used = float(view.attributes.get("seconds", 0.0)) / 60
         if used >= spec.budget.minutes:
             flags += ["--minutes", str(round(used * 1.5) + 1)]
+    if spec.budget.stop_after is not None:
+        streak = streak_of(view).length
+        if streak >= spec.budget.stop_after:
+            flags += ["--stop-after", str(streak + max(1, spec.budget.stop_after // 2))]
     return shlex.join(["search", *map(redact, kept), *flags])

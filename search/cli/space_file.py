@@ -133,6 +133,8 @@ def to_overrides(
         add("budget.trials", flags.trials, f"--trials {flags.trials}")
     if flags.minutes is not None:
         add("budget.minutes", flags.minutes, f"--minutes {flags.minutes:g}")
+    if flags.stop_after is not None:
+        add("budget.stop_after", flags.stop_after, f"--stop-after {flags.stop_after}")
     if flags.concurrency is not None:
         add("resources.concurrency", flags.concurrency, f"--concurrency {flags.concurrency}")
     return found, problems

@@ -94,6 +94,7 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
                 "The study's limit over all its runs; at least one.",
                 trials=_nullable(_NATURAL, "Settled trials of any state."),
                 minutes=_nullable({"type": "number", "exclusiveMinimum": 0}, "Wall time."),
+                stop_after=_nullable(_NATURAL, "Settled trials in a row without a better one."),
             ),
             "minProperties": 1,
         },

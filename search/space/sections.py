@@ -188,7 +188,7 @@ def _named(node: Node, default: str) -> str:
 def read_budget(node: Node, report: Report) -> Budget:
     """The study's limit; what is not named is no limit."""
     before = report.found
-    fields = fields_of(node, "budget", report, ("trials", "minutes"), "{trials: 20}")
+    fields = fields_of(node, "budget", report, ("trials", "minutes", "stop_after"), "{trials: 20}")
     if fields is None:
         return Budget()
 
@@ -198,9 +198,10 @@ def read_budget(node: Node, report: Report) -> Budget:
     budget = Budget(
         trials=fields.read_or_none("trials", at_least_one),
         minutes=fields.read_or_none("minutes", minutes),
+        stop_after=fields.read_or_none("stop_after", at_least_one),
     )
-    if budget.trials is None and budget.minutes is None and report.found == before:
-        report.error(node.place, "budget has neither trials nor minutes", "{trials: 20}")
+    if budget == Budget(trials=None) and report.found == before:
+        report.error(node.place, "budget has no trials, minutes or stop_after", "{trials: 20}")
     return budget
 
 

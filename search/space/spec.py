@@ -107,6 +107,8 @@ class Budget:
     """Settled trials of any state."""
     minutes: float | None = None
     """Wall time summed over all runs of the study."""
+    stop_after: int | None = None
+    """Settled trials in a row without a better one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from search.problems import Exit, SearchError, fail
 from search.space.spec import StudySpec
 from search.study.behind import Behind
 from search.study.records import Asked, FailReason, Outcome, StudyView
@@ -32,6 +33,7 @@ from search.tuning.seams import Judge, Recorder
 from search.tuning.settling import Live, Settling
 from search.tuning.upcoming import Upcoming
 
+ROOM = "free some space there, then run the same command again"
 SAVE_SECONDS = 10.0
 """The study's wall time in the record is at most about this old."""
 
@@ -42,8 +44,7 @@ class Conductor:
     Args:
         spec: The study.
         recorder: Its record; nothing else writes to it meanwhile.
-        listener: Told of everything that was committed, mostly by the thread
-            that commits it; one call at a time is the listener's own business.
+        listener: Told of everything by the thread that commits it.
         concurrency: Trials at once, >= 1.
         on_settled: Called with the study after a trial was settled and
             recorded (weights are tidied up there).
@@ -71,6 +72,8 @@ class Conductor:
         self.exhausted = False
         """Every point of a finite space was tried."""
         self._behind = Behind()
+        self._full: SearchError | None = None
+        """Why a checkpoint could not be written."""
         self._upcoming = Upcoming(recorder, self._behind)
         self._default = recorder.default_number
         self._judged = 0
@@ -116,7 +119,8 @@ class Conductor:
                 judge.remember(ray_id, asked.curve)
             self.last_progress = time.monotonic()
             from_epoch = self._live[ray_id].epochs
-        self._listener(TrialStarted(number=asked.number, point=asked.point, from_epoch=from_epoch))
+        started = TrialStarted(number=asked.number, point=asked.point, from_epoch=from_epoch)
+        self._behind.put(partial(self._listener, started))
         return asked
 
     def _ask(self) -> Asked | None:
@@ -134,12 +138,12 @@ class Conductor:
     def over(self) -> bool:
         """Whether no trial will be started any more in this run."""
         cut = self._stop.is_set() or self.fault is not None
-        return cut or self.exhausted or self._tally.spent
+        return cut or self.exhausted or self._tally.spent(len(self._live))
 
     @property
     def fault(self) -> BaseException | None:
-        """Why the record could not be written; the run is over then."""
-        return self._behind.fault
+        """Why the record or a checkpoint could not be written; the run is over then."""
+        return self._behind.fault or self._full
 
     @property
     def unrecorded(self) -> int:
@@ -190,7 +194,11 @@ class Conductor:
             self._settling.save_seconds()
         told: Told = result["told"]
         for text in told.notes:
-            self._listener(Note(text=text))
+            self._behind.put(partial(self._listener, Note(text=text)))
+        if told.disk_full:
+            self._full = fail(told.disk_full, fix=ROOM, status=Exit.STORAGE)
+            self._put_back(ray_id)
+            return False
         if told.failure is not None:
             self._settle(ray_id, told.failure)
             return False
@@ -234,7 +242,7 @@ class Conductor:
             return
         live.deaths.append(death)
         what = f"trial {live.number}: its {endings.happened(death)} after epoch {live.epochs}"
-        self._listener(Note(level="warning", text=what))
+        self._behind.put(partial(self._listener, Note(level="warning", text=what)))
 
     def gave_up(self, ray_id: str) -> None:
         """Ray will not start the trial again after its worker died.

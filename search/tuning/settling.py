@@ -69,12 +69,13 @@ class Settling:
             outcome: How it ended.
             running: Trials that run beside it.
         """
-        self.tally.settle(live.number, outcome.state)
         best = max(live.curve, key=lambda epoch: self._sign * live.curve[epoch], default=None)
+        value = None if best is None else live.curve[best]
+        self.tally.settle(live.number, outcome.state, value)
         settled = TrialSettled(
             number=live.number,
             outcome=outcome,
-            best_value=None if best is None else live.curve[best],
+            best_value=value,
             best_epoch=best,
             epochs=live.epochs,
             seconds=time.monotonic() - live.since,

@@ -9,6 +9,7 @@ import time
 
 from search.space.spec import Budget
 from search.study.records import State, StudyView
+from search.study.streak import streak_of
 
 FAILURES_IN_A_ROW = 5
 """A study whose first settled trials all failed is stopped after this many."""
@@ -30,11 +31,13 @@ class Tally:
         self._settled = {trial.number for trial in view.trials if trial.state.settled}
         self._failed = sum(trial.state is State.FAILED for trial in view.trials)
         self._settled_here = 0
+        self._streak = streak_of(view)
         self.too_many_failures = False
 
-    def settle(self, number: int, state: State) -> None:
-        """A trial was settled and recorded."""
+    def settle(self, number: int, state: State, value: float | None) -> None:
+        """A trial was settled, with its best value."""
         self._settled.add(number)
+        self._streak.settle(state, value)
         self._settled_here += 1
         self._failed += state is State.FAILED
         if self._failed == len(self._settled) >= FAILURES_IN_A_ROW:
@@ -47,6 +50,8 @@ class Tally:
 
     def has_room(self, live: int) -> bool:
         """Whether another trial may start beside ``live`` ones."""
+        if self.no_better:
+            return False
         return self._budget.trials is None or self.settled + live < self._budget.trials
 
     @property
@@ -61,9 +66,17 @@ class Tally:
         return minutes is not None and self.seconds >= minutes * 60
 
     @property
-    def spent(self) -> bool:
-        """Whether no trial may be started any more."""
-        return self.too_many_failures or self.out_of_time or not self.has_room(0)
+    def no_better(self) -> bool:
+        """Whether as many trials as the budget says settled without a better one.
+        One that still runs may be better, and then it is no longer so."""
+        limit = self._budget.stop_after
+        return limit is not None and self._streak.length >= limit
+
+    def spent(self, live: int) -> bool:
+        """Whether no trial may be started any more, whatever comes of ``live`` ones."""
+        settled = self._budget.trials is not None and self.settled >= self._budget.trials
+        no_better = self.no_better and not live
+        return self.too_many_failures or self.out_of_time or settled or no_better
 
     @property
     def seconds_left(self) -> float | None:

@@ -113,7 +113,7 @@ def test_a_document_comes_back_as_the_same_spec(
         space=space,
         first=study(space).first,
         epochs=Epochs(min=1, max=top),
-        budget=Budget(trials=trials, minutes=None if trials else 0.5),
+        budget=Budget(trials=trials, minutes=None if trials else 0.5, stop_after=trials),
     )
     document = to_document(spec)
     assert from_document(json.loads(json.dumps(document))) == spec

@@ -192,6 +192,11 @@ def test_a_budget_of_minutes_alone_has_no_limit_on_trials(read: Callable[..., Lo
     assert spec.budget == Budget(trials=None, minutes=5.0)
 
 
+def test_a_study_may_end_for_want_of_a_better_trial_alone(read: Callable[..., Loaded]) -> None:
+    spec = read("data: {path: x}\nspace: {lr: [1, 2]}\nbudget: {stop_after: 8}").spec
+    assert spec.budget == Budget(trials=None, stop_after=8)
+
+
 def test_the_storage_is_filled_in_from_the_environment(read: Callable[..., Loaded]) -> None:
     text = "data: {path: x}\nspace: {lr: [1, 2]}\nstorage: 'postgresql://me:${env:PW}@h/db'"
     assert read(text, env={"PW": "s3"}).spec.storage == "postgresql://me:s3@h/db"

@@ -32,7 +32,13 @@ FACTS = StudyFacts(
 )
 
 
-def spec(*, trials: int | None = 4, minutes: float | None = None, epochs: int = 3) -> StudySpec:
+def spec(
+    *,
+    trials: int | None = 4,
+    minutes: float | None = None,
+    stop_after: int | None = None,
+    epochs: int = 3,
+) -> StudySpec:
     domain = FloatRange(low=1e-3, high=1e-1, log=True)
     return StudySpec(
         name="s",
@@ -40,7 +46,7 @@ def spec(*, trials: int | None = 4, minutes: float | None = None, epochs: int = 
         epochs=Epochs(min=1, max=epochs),
         space=Space(params=(Param(name="lr", branches=(Branch(domain=domain),)),)),
         sampler=SamplerSpec(name="random"),
-        budget=Budget(trials=trials, minutes=minutes),
+        budget=Budget(trials=trials, minutes=minutes, stop_after=stop_after),
         default_first=False,
     )
 
@@ -196,6 +202,36 @@ def test_a_trial_cut_by_the_clock_waits_and_is_not_lost() -> None:
     trial = run.view().trials[0]
     assert (trial.state, dict(trial.curve)) == (State.WAITING, {1: 0.5})
     assert run.conductor.ended
+
+
+def test_a_study_ends_after_so_many_settled_trials_without_a_better_one() -> None:
+    storage = optuna.storages.InMemoryStorage()
+    run = Run(spec(trials=None, stop_after=2, epochs=1), storage, concurrency=1)
+    for name, value in (("a", 0.5), ("b", 0.6), ("c", 0.6)):  # as good is not better
+        run.ask(name)
+        run.report(name, 1, value)
+        assert not run.conductor.over
+    assert run.ask("d") == 3
+    run.fail("d")  # a failure is no better either
+    assert run.conductor.over
+    assert run.conductor.ended
+    again = Run(spec(trials=None, stop_after=2, epochs=1), storage)
+    assert again.ask("e") is None
+    assert again.conductor.over
+    longer = Run(spec(trials=None, stop_after=3, epochs=1), storage)
+    assert longer.ask("e") == 4
+
+
+def test_a_better_one_that_still_ran_lets_the_study_go_on() -> None:
+    run = Run(spec(trials=None, stop_after=1, epochs=1), concurrency=3)
+    assert [run.ask(name) for name in "abc"] == [0, 1, 2]
+    run.report("a", 1, 0.5)
+    run.report("b", 1, 0.4)
+    assert run.ask("d") is None
+    assert not run.conductor.over  # c still runs
+    run.report("c", 1, 0.6)
+    assert not run.conductor.over
+    assert run.ask("d") == 3
 
 
 def test_a_stop_waits_for_one_report_of_each_running_trial() -> None:
