@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from typer import Exit
 from typer.core import TyperGroup
 
+from search.disk import MAKE_ROOM, disk_full
 from search.problems import Exit as Status
 from search.problems import Problem, SearchError, render
 
@@ -27,7 +29,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named and translate how it ended."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()  # what cannot be written is known here, not at the very end
+            return result
         except SearchError as error:
             show_problems(error.problems)
             raise Exit(int(error.status)) from None
@@ -37,6 +41,14 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             mute_stdout()
             raise Exit(PIPE_CLOSED) from None
+        except OSError as error:
+            full = disk_full(error, error.filename or _output())
+            if full is None:
+                raise
+            mute_stdout()
+            with suppress(OSError):  # stderr may go to the same disk
+                show_problems([Problem(fact=str(full), fix=MAKE_ROOM)])
+            raise Exit(int(Status.STORAGE)) from None
 
 
 def show_problems(problems: Sequence[Problem]) -> None:
@@ -47,9 +59,18 @@ def show_problems(problems: Sequence[Problem]) -> None:
         print(f"\n{errors} errors", file=sys.stderr)
 
 
+def _output() -> str | None:
+    """The file that stdout goes to. An error without a name is of it: whatever else
+    is written names its file."""
+    try:
+        return os.readlink(f"/proc/self/fd/{sys.stdout.fileno()}")
+    except (OSError, ValueError):  # another system, or a stdout that is no file
+        return None
+
+
 def mute_stdout() -> None:
-    """Let nothing more reach a stdout whose reader is gone, so that the
-    interpreter's last flush does not complain."""
+    """Let nothing more reach a stdout whose reader or whose disk's room is gone, so
+    that the interpreter's last flush does not complain."""
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, sys.stdout.fileno())
     os.close(quiet)

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from search.disk import disk_full
+
 
 def write_whole(path: Path, content: bytes) -> None:
     """Write ``path`` so that a reader sees the old content or the new, never a part.
@@ -23,6 +25,11 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         publish(temporary, path)
+    except OSError as error:
+        full = disk_full(error, path)
+        if full is None:
+            raise
+        raise full from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,6 +7,8 @@ import shlex
 import sqlite3
 from pathlib import Path
 
+from search.disk import MAKE_ROOM, disk_full, no_room
+
 _ANOTHER = "--storage sqlite:///FILE.db of another file; it is made where there is none"
 
 
@@ -33,7 +35,12 @@ def why(path: Path, fault: BaseException) -> tuple[str, str] | None:
     if isinstance(fault, PermissionError) or _is_closed(path, fault):
         name = shlex.quote(str(path))
         return f"{path} may not be read: permission denied", f"ls -l {name}, or another --storage"
+    full = disk_full(fault, path)
+    if full is not None:
+        return str(full), MAKE_ROOM
     match _code(fault):
+        case sqlite3.SQLITE_FULL:
+            return no_room(path), MAKE_ROOM
         case sqlite3.SQLITE_NOTADB:
             return f"{path} is not a SQLite database", _ANOTHER
         case sqlite3.SQLITE_CORRUPT:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from search.backbones.stages import Staged, build
 from search.data.files import publish
+from search.disk import disk_full
 from search.training.config import TrialConfig
 from search.training.faults import CheckpointUnusable
 from search.training.report import EpochReport
@@ -84,7 +85,8 @@ def write(folder: Path, which: Literal["best", "last"], checkpoint: Checkpoint) 
     """Write a checkpoint atomically; the last one before it is kept beside it.
 
     Raises:
-        OSError: If the disk is full or refuses; the old files are unchanged.
+        DiskFull: If there is no room; the old files are unchanged.
+        OSError: If the disk refuses; the same.
     """
     tensors = {f"model/{name}": tensor for name, tensor in checkpoint.tensors.items()}
     tensors |= {f"optimiser/{name}": tensor for name, tensor in checkpoint.optimiser.items()}
@@ -109,8 +111,9 @@ def write(folder: Path, which: Literal["best", "last"], checkpoint: Checkpoint) 
         if which == "last" and target.exists():
             target.replace(path_of(folder, "last.previous"))
         publish(part, target)
-    except SafetensorError as error:
-        raise OSError(f"{target} cannot be written: {error}") from error
+    except (SafetensorError, OSError) as error:
+        unwritten = OSError(f"{target} cannot be written: {error}")
+        raise disk_full(error, target) or unwritten from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -16,24 +16,19 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from search.disk import MAKE_ROOM
 from search.problems import Exit, SearchError, fail
 from search.space.spec import StudySpec
 from search.study.behind import Behind
 from search.study.records import Asked, FailReason, Outcome, StudyView
 from search.tuning import endings
 from search.tuning.endings import Death
-from search.tuning.events import (
-    EpochDone,
-    Listener,
-    Note,
-    TrialStarted,
-)
+from search.tuning.events import EpochDone, Listener, Note, TrialStarted
 from search.tuning.job import Told
 from search.tuning.seams import Judge, Recorder
 from search.tuning.settling import Live, Settling
 from search.tuning.upcoming import Upcoming
 
-ROOM = "free some space there, then run the same command again"
 SAVE_SECONDS = 10.0
 """The study's wall time in the record is at most about this old."""
 
@@ -138,7 +133,7 @@ class Conductor:
     def over(self) -> bool:
         """Whether no trial will be started any more in this run."""
         cut = self._stop.is_set() or self.fault is not None
-        return cut or self.exhausted or self._tally.spent(len(self._live))
+        return cut or self.exhausted or self._tally.spent
 
     @property
     def fault(self) -> BaseException | None:
@@ -196,7 +191,7 @@ class Conductor:
         for text in told.notes:
             self._behind.put(partial(self._listener, Note(text=text)))
         if told.disk_full:
-            self._full = fail(told.disk_full, fix=ROOM, status=Exit.STORAGE)
+            self._full = fail(told.disk_full, fix=MAKE_ROOM, status=Exit.STORAGE)
             self._put_back(ray_id)
             return False
         if told.failure is not None:

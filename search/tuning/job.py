@@ -72,6 +72,8 @@ class Told:
     """Of the epoch, for the study; empty for a failure."""
     failure: Outcome | None = None
     """Set when the trial failed."""
+    disk_full: str = ""
+    """Set when there was no room for its checkpoint: nothing is wrong with the trial."""
     notes: tuple[str, ...] = ()
     """What a person should know, since the last report."""
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from search.disk import disk_full
 from search.problems import SearchError, printable
 from search.study.records import FailReason, Outcome, State
 from search.tuning.job import Told, TrialJob, trial_folder, unpack
@@ -83,7 +84,11 @@ class FineTune(tune.Trainable):
             raise
         except SearchError as error:
             return _failure(FailReason.BAD_DATA, str(error).splitlines()[0], str(error))
-        except Exception as error:  # every other fault ends this trial, not the study
+        except Exception as error:
+            full = disk_full(error)
+            if full is not None:
+                return {"value": math.nan, "told": Told(attributes={}, disk_full=str(full))}
+            # every other fault ends this trial, not the study
             why = f"{type(error).__name__}: {error}".splitlines()[0]
             return _failure(FailReason.ERROR, why, traceback.format_exc())
         notes, self._notes = self._notes, []
