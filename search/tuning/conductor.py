@@ -133,7 +133,7 @@ class Conductor:
     def over(self) -> bool:
         """Whether no trial will be started any more in this run."""
         cut = self._stop.is_set() or self.fault is not None
-        return cut or self.exhausted or self._tally.spent
+        return cut or self.exhausted or self._tally.spent(len(self._live))
 
     @property
     def fault(self) -> BaseException | None:
