@@ -22,11 +22,12 @@ from torch import Tensor
 
 from search.data.cache import Room
 from search.data.images import Part
-from search.training.activations import ActivationStore, Family, StoredView, arithmetic, shares
+from search.training.activations import ActivationStore, Family, arithmetic, shares
 from search.training.inputs import view
 from search.training.prefix import Boundary, ComputedPrefix, chunk_size, padded, run_frozen
 from search.training.rows import from_rows
 from search.training.share import Share
+from search.training.stored_view import StoredView
 from search.training.worth import Need, Worth
 
 _OPEN = 3
