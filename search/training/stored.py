@@ -174,6 +174,10 @@ class StoredPrefix:
     ) -> bool:
         """Compute and store rows of a view, at every wanted boundary on the way."""
         at = self._at
+        need = self._need(store)
+        # What would be computed to store it is computed again to train on it.
+        if self._settings.worth.refuses(need, at.frozen, number):
+            return False
         keys = at.data.part(part).keys[rows]
         lower, lower_view = self._nearest(store, part, number, keys, below)
         wanted = sorted({b for b in self._settings.boundaries if lower < b < at.frozen})
@@ -185,15 +189,7 @@ class StoredPrefix:
             boundaries=(*wanted, at.frozen),
             start=lower,
             worth=self._settings.worth,
-            need=Need(
-                family=self._family.key(),
-                name=f"{at.staged.name} at {at.geometry.image_size} px",
-                device=at.device,
-                train=len(at.data.train),
-                val=len(at.data.val),
-                views=min(at.views, at.epochs),
-                budget=store.room.budget,
-            ),
+            need=need,
             note=self._note,
         )
         chunk = chunk_size(at.device)
@@ -225,6 +221,18 @@ class StoredPrefix:
                 if not share.goes_on():
                     return False
             return share.publish()
+
+    def _need(self, store: ActivationStore) -> Need:
+        at = self._at
+        return Need(
+            family=self._family.key(),
+            name=f"{at.staged.name} at {at.geometry.image_size} px",
+            device=at.device,
+            train=len(at.data.train),
+            val=len(at.data.val),
+            views=min(at.views, at.epochs),
+            budget=store.room.budget,
+        )
 
     def _nearest(
         self,

@@ -68,6 +68,10 @@ class _Verdict:
     bytes: int
     """What they take."""
 
+    def takes(self, number: int) -> bool:
+        """Whether a view is stored."""
+        return self.evaluation if number == EVALUATION else number < self.views
+
 
 class Worth:
     """The verdicts of one process. Reaching one takes :attr:`SECONDS` at most twice:
@@ -81,6 +85,11 @@ class Worth:
     def knows(self, need: Need, boundary: int) -> bool:
         """Whether nothing needs to be measured."""
         return (need.key(), boundary) in self._verdicts
+
+    def refuses(self, need: Need, boundary: int, number: int) -> bool:
+        """Whether it is known that a view is not to be stored at a boundary."""
+        verdict = self._verdicts.get((need.key(), boundary))
+        return verdict is not None and not verdict.takes(number)
 
     def stores(
         self,
@@ -105,8 +114,7 @@ class Worth:
         key = (need.key(), sample.boundary)
         if key not in self._verdicts:
             self._verdicts[key] = self._judge(need, sample, folder, note)
-        verdict = self._verdicts[key]
-        return verdict.evaluation if number == EVALUATION else number < verdict.views
+        return self._verdicts[key].takes(number)
 
     def _judge(
         self, need: Need, sample: Sample, folder: Path, note: Callable[[str], None]

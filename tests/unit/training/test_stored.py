@@ -251,6 +251,21 @@ def test_views_that_do_not_fit_are_computed_and_the_others_stay(
     assert any("2 of 4 views" in note for note in store.notes)
 
 
+def test_a_view_that_is_known_not_to_be_stored_is_computed_once(
+    data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boundary = _boundary(data, 5)
+    row = ComputedPrefix(boundary)("train", _all(data)[:1], 0).numel() * 2
+    budget = (len(data.train) + len(data.val)) * row + 20_000
+    prefix = _Store(tmp_path, budget, frozenset({5})).open(boundary)
+    prefix("train", _all(data), 0)  # stored, and there is no room for another
+    seen = _images_seen(boundary, monkeypatch)
+    rows = np.arange(len(data.train))
+    for number in (1, 2):
+        prefix("train", rows, number)
+    assert sum(seen) == 2 * -(-len(rows) // 16) * 16
+
+
 def test_the_least_recently_used_goes_first_and_what_is_held_stays(
     data: TrialData, tmp_path: Path
 ) -> None:
