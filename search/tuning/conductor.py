@@ -25,6 +25,7 @@ from search.tuning import endings
 from search.tuning.endings import Death
 from search.tuning.events import EpochDone, Listener, Note, TrialStarted
 from search.tuning.job import Told
+from search.tuning.notes import Notes
 from search.tuning.seams import Judge, Recorder
 from search.tuning.settling import Live, Settling
 from search.tuning.upcoming import Upcoming
@@ -69,6 +70,7 @@ class Conductor:
         self._behind = Behind()
         self._full: SearchError | None = None
         """Why a checkpoint could not be written."""
+        self._notes = Notes()
         self._upcoming = Upcoming(recorder, self._behind)
         self._default = recorder.default_number
         self._judged = 0
@@ -188,8 +190,8 @@ class Conductor:
         if self._tally.seconds_unsaved > SAVE_SECONDS:
             self._settling.save_seconds()
         told: Told = result["told"]
-        for text in told.notes:
-            self._behind.put(partial(self._listener, Note(text=text)))
+        for note in self._notes.new(live.number, told):
+            self._behind.put(partial(self._listener, note))
         if told.disk_full:
             self._full = fail(told.disk_full, fix=MAKE_ROOM, status=Exit.STORAGE)
             self._put_back(ray_id)

@@ -75,7 +75,10 @@ class Told:
     disk_full: str = ""
     """Set when there was no room for its checkpoint: nothing is wrong with the trial."""
     notes: tuple[str, ...] = ()
-    """What a person should know, since the last report."""
+    """What a person should know of the trial, since the last report."""
+    store_notes: tuple[str, ...] = ()
+    """The same of the stores that trials share: ``topic: what``. Every worker finds
+    it out for itself, with figures of its own; a person needs each topic once."""
 
 
 def trial_folder(trials: str | Path, number: int) -> Path:

@@ -35,6 +35,7 @@ class FineTune(tune.Trainable):
     _epochs: Iterator[EpochReport]
     _notes: list[str]
     """What a person should know and was not told yet."""
+    _store_notes: list[str]
     _worn: str = ""
     """What of the last trial could not be put back."""
 
@@ -91,23 +92,28 @@ class FineTune(tune.Trainable):
             # every other fault ends this trial, not the study
             why = f"{type(error).__name__}: {error}".splitlines()[0]
             return _failure(FailReason.ERROR, why, traceback.format_exc())
-        notes, self._notes = self._notes, []
+        notes, self._notes = tuple(self._notes), []
+        store_notes, self._store_notes = tuple(self._store_notes), []
         return {
             "epoch": report.epoch,
             "value": float(report.metrics[self._job.objective]),
-            "told": Told(attributes=_attributes(report), notes=tuple(notes)),
+            "told": Told(attributes=_attributes(report), notes=notes, store_notes=store_notes),
         }
 
     def _begin(self, config: dict[str, Any]) -> None:
         trial, self._number, reported = unpack(config)
-        self._notes = []
+        self._notes, self._store_notes = [], []
         self._epochs = self._train(trial, reported)
 
     def _train(self, trial: TrialConfig, reported: int) -> Iterator[EpochReport]:
         """The epochs; a generator, so that every fault surfaces in ``step``."""
         folder = trial_folder(self._folder, self._number)
         yield from self._worker.train(
-            trial, folder, reported=reported, note=lambda text: self._notes.append(text)
+            trial,
+            folder,
+            reported=reported,
+            note=lambda text: self._notes.append(text),
+            store_note=lambda text: self._store_notes.append(text),
         )
 
 

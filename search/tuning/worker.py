@@ -79,6 +79,7 @@ class Worker:
         *,
         reported: int,
         note: Callable[[str], None] = lambda _: None,
+        store_note: Callable[[str], None] = lambda _: None,
     ) -> Iterator[EpochReport]:
         """Epoch reports of a trial, after the ``reported`` ones.
 
@@ -86,12 +87,13 @@ class Worker:
             config: The trial.
             folder: Of its checkpoints; made if needed.
             reported: Epochs that the study has already.
-            note: Told what a person should know.
+            note: Told what a person should know of the trial.
+            store_note: Told what a person should know of stored images and features.
         """
         backbone = self._job.backbone(config.backbone)
         yield from fit(
             config,
-            data=self._data(config, backbone.preprocessing.interpolation, note),
+            data=self._data(config, backbone.preprocessing.interpolation, store_note),
             weights=self._state(config.backbone),
             preprocessing=backbone.preprocessing,
             weights_hash=backbone.sha256,
@@ -101,7 +103,7 @@ class Worker:
             objective=self._job.objective,
             maximize=self._job.maximize,
             reported=reported,
-            prefix=partial(StoredPrefix, settings=self._store, note=note),
+            prefix=partial(StoredPrefix, settings=self._store, note=store_note),
             note=note,
         )
 

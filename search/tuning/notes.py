@@ -1,0 +1,27 @@
+"""What workers want a person to know, as events of the run."""
+
+from __future__ import annotations
+
+from search.tuning.events import Note
+from search.tuning.job import Told
+
+
+class Notes:
+    """Lets through each topic of the shared stores once in a run.
+
+    Every worker measures for itself whether storing pays, with figures of its own
+    and in whichever trial comes first: the first worker's are said.
+    """
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def new(self, number: int, told: Told) -> list[Note]:
+        """What is to be said after a report of trial ``number``."""
+        texts = [f"trial {number}: {text}" for text in told.notes]
+        for text in told.store_notes:
+            topic = text.partition(": ")[0]
+            if topic not in self._said:
+                self._said.add(topic)
+                texts.append(text)
+        return [Note(text=text) for text in texts]
