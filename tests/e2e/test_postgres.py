@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -123,6 +124,30 @@ def holders(folder: Path) -> list[Path]:
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(files) > 10, "nothing was looked through"
     return [path for path in files if PASSWORD.encode() in path.read_bytes()]
+
+
+def test_ctrl_c_leaves_in_time_while_the_database_is_away(
+    workplace: Workplace, server: Postgres, url: str, wait_for: WaitFor
+) -> None:
+    child = workplace.start("run", "tiny.yaml")
+    wait_for(lambda: len(reports(url)) >= 2)
+    server.crash()
+    time.sleep(3)
+    sent = time.monotonic()
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    took = time.monotonic() - sent
+    server.start()
+    assert took < 10
+    assert child.returncode == 74, err
+    assert "could not be recorded; they are kept with the checkpoints in " in out
+    assert "Traceback" not in err
+    before = reports(url)
+    again = workplace.run("run", "tiny.yaml")
+    assert again.returncode == 0, again.stderr
+    after = reports(url)
+    assert sorted(after) == ALL
+    assert {key: after[key] for key in before} == before
 
 
 def pages(workplace: Workplace, url: str) -> str:
