@@ -43,6 +43,7 @@ resources: {{concurrency: {concurrency}}}
 checkpoints: {{dir: studies, keep: 2}}
 """
 MARK = "FAULTS_MARK"
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
 @dataclass
@@ -56,7 +57,7 @@ class Start:
     lines: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.began = time.monotonic()
+        self._seen: list[psutil.Process] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -93,6 +94,8 @@ class Start:
         return status
 
     def send(self, number: int) -> None:
+        """Send a signal to the driver alone, if it lives."""
+        self._seen = self.below() or self._seen
         if self.process.poll() is None:
             self.process.send_signal(number)
 
@@ -102,34 +105,61 @@ class Start:
         self.process.wait()
         self._reader.join(1.0)
 
+    def below(self) -> list[psutil.Process]:
+        """What the command has started, and what these have; while it lives."""
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
     def family(self) -> list[psutil.Process]:
-        """Every live process that carries this start's mark."""
-        found = []
+        """Every live process of this start: those that were seen below it before it was
+        killed (Ray's workers write over their environment), and those with its mark."""
+        found = [each for each in self._seen if each.is_running() and not _is_zombie(each)]
         for process in psutil.process_iter():
             try:
-                if (
-                    process.environ().get(MARK) == self.mark
-                    and process.status() != psutil.STATUS_ZOMBIE
-                ):
+                if process.environ().get(MARK) == self.mark and not _is_zombie(process):
                     found.append(process)
             except (psutil.Error, OSError):
                 continue
-        return found
+        return list(dict.fromkeys(found))
 
-    def left_after(self, seconds: float) -> int:
-        """How many of its processes still live after so long; they are ended then."""
-        until = time.monotonic() + seconds
-        left = self.family()
-        while left and time.monotonic() < until:
-            time.sleep(0.2)
-            left = [each for each in left if each.is_running()]
-            left = left or self.family()
-        for process in left:
+    def left_after(self, seconds: float, *, agents: float | None = None) -> list[str]:
+        """The names of its processes that still live after so long; they are ended then.
+
+        Args:
+            seconds: That all may take.
+            agents: That Ray's two agents may take, where that is longer. They train and
+                write nothing; killed with their driver, they wait a minute to report it.
+        """
+        limits = dict.fromkeys(AGENTS, seconds if agents is None else agents)
+        began = time.monotonic()
+        while living := self.family():
+            passed = time.monotonic() - began
+            if any(passed > limits.get(_name(each), seconds) for each in living):
+                break
+            time.sleep(0.3)
+        names = [_name(process) for process in living]
+        for process in living:
             try:
                 process.kill()
             except psutil.Error:
                 continue
-        return len(left)
+        return names
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return "gone"
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 @dataclass

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.faults.database import read
 from tests.faults.judge import EPOCH, STARTS, judge
-from tests.faults.kills import PLENTY
+from tests.faults.kills import AGENTS_GONE_SECONDS, PLENTY
 from tests.faults.place import Place, Start
 from tests.faults.row import Row
 
@@ -74,8 +74,8 @@ def send_signals(folder: Path, each: int, *, seed: int) -> list[Row]:
     seconds = time.monotonic() - sent
     late = [] if seconds < AT_ONCE_SECONDS else [f"it took {seconds:.1f} s"]
     odd = [] if status in (130, -signal.SIGINT) else [f"exit {status}"]
-    left = start.left_after(LIMIT_SECONDS)
-    twice.took(seconds, late + odd + ([f"{left} processes were left"] if left else []))
+    left = start.left_after(LIMIT_SECONDS, agents=AGENTS_GONE_SECONDS)
+    twice.took(seconds, late + odd + ([f"processes were left: {left}"] if left else []))
     promise = "reports land, out in 10 s, exit {}, the resume line printed"
     spent = time.monotonic() - began
     return [
@@ -106,5 +106,5 @@ def _wrong(place: Place, start: Start, status: int, wanted: int, seconds: float)
         faults.append("a traceback was printed")
     left = start.left_after(2.0)
     if left:
-        faults.append(f"{left} processes were left")
+        faults.append(f"processes were left: {', '.join(left)}")
     return faults

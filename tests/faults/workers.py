@@ -63,7 +63,7 @@ def kill_workers(folder: Path, kills: int, *, seed: int) -> Row:
         faults.append(f"{again} epochs were trained again after {done} kills")
     left = start.left_after(5.0)
     if left:
-        faults.append(f"{left} processes were left")
+        faults.append(f"processes were left: {', '.join(left)}")
     return Row(
         id="R3",
         fault="kill -9 of a trial's worker",
@@ -79,9 +79,9 @@ def kill_workers(folder: Path, kills: int, *, seed: int) -> Row:
 
 def _workers(start: Start) -> list[psutil.Process]:
     found = []
-    for process in start.family():
+    for process in start.below():
         try:
-            if process.cmdline()[0].startswith("ray::FineTune"):
+            if re.match(r"ray::.*(Trainable|FineTune)", process.cmdline()[0]):
                 found.append(process)
         except (psutil.Error, IndexError):
             continue
