@@ -15,24 +15,8 @@ from search.training.fit import fit
 from search.training.inputs import Examples, TrialData
 from search.training.report import EpochReport
 from search.training.worth import Worth
-
-CONFIG = TrialConfig(
-    backbone="mobilenet_v3_small",
-    image_size=32,
-    unfreeze_depth=1,
-    lr=3e-3,
-    backbone_lr_scale=0.1,
-    dropout=0.2,
-    weight_decay=1e-2,
-    label_smoothing=0.1,
-    warmup=0.1,
-    augmentation="light",
-    views=3,
-    batch_size=8,
-    epochs=3,
-    seed=1,
-    augmentation_seed=2,
-)
+from tests.unit.training.frozen import Store
+from tests.unit.training.tiny import CONFIG
 
 Point = tuple[int, float, tuple[float, ...]]
 
@@ -72,6 +56,11 @@ def make_data(train: int = 26, val: int = 20, size: int = 32) -> TrialData:
 @pytest.fixture
 def data() -> TrialData:
     return make_data()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
 
 
 @pytest.fixture

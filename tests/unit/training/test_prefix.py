@@ -1,43 +1,18 @@
 """Features of frozen blocks: computed or kept, the same to the last bit."""
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.backbones.catalogue import CATALOGUE
-from search.backbones.stages import build
-from search.training.inputs import EVALUATION, Geometry, TrialData
-from search.training.prefix import HALF_MAX, Boundary, ComputedPrefix, rounded, stream
+from search.training.inputs import EVALUATION, TrialData
+from search.training.prefix import HALF_MAX, ComputedPrefix, rounded, stream
 from search.training.rows import from_rows, to_rows
 from search.training.schedule import batches
+from tests.unit.training.frozen import tiny_boundary
 
 CPU = torch.device("cpu")
-
-
-def _boundary(data: TrialData, frozen: int, **changes: Any) -> Boundary:
-    staged = build("mobilenet_v3_small", classes=3, image_size=32, dropout=0.0, state=None, seed=0)
-    staged.to(memory_format=torch.channels_last).set_mode(5 - frozen, training=True)
-    boundary = Boundary(
-        staged=staged,
-        frozen=frozen,
-        data=data,
-        geometry=Geometry(
-            image_size=32,
-            preprocessing=CATALOGUE["mobilenet_v3_small"].preprocessing,
-            policy="medium",
-            augmentation_seed=3,
-        ),
-        weights_hash="random:0",
-        device=CPU,
-        epochs=4,
-        views=2,
-    )
-    return replace(boundary, **changes)
 
 
 @pytest.mark.parametrize("frozen", [0, 1, 3, 5])
@@ -45,7 +20,7 @@ def _boundary(data: TrialData, frozen: int, **changes: Any) -> Boundary:
 def test_features_do_not_depend_on_what_they_are_asked_with(
     data: TrialData, frozen: int, number: int
 ) -> None:
-    boundary = _boundary(data, frozen)
+    boundary = tiny_boundary(data, frozen)
     rows = np.random.default_rng(0).permutation(len(data.train))
     once = ComputedPrefix(boundary, keep_bytes=0)("train", rows, number)
     assert not once.requires_grad
@@ -58,7 +33,7 @@ def test_features_do_not_depend_on_what_they_are_asked_with(
 
 
 def test_what_is_read_again_is_computed_once(data: TrialData) -> None:
-    boundary = _boundary(data, 5)
+    boundary = tiny_boundary(data, 5)
     counted = 0
 
     def count(*_: object) -> None:
@@ -75,14 +50,14 @@ def test_what_is_read_again_is_computed_once(data: TrialData) -> None:
 
 
 def test_training_views_that_never_repeat_are_not_kept(data: TrialData) -> None:
-    prefix = ComputedPrefix(_boundary(data, 5, views=4, epochs=4))
+    prefix = ComputedPrefix(tiny_boundary(data, 5, views=4, epochs=4))
     prefix("train", np.arange(20), 0)
     assert not prefix._kept
 
 
 def test_the_budget_is_not_exceeded(data: TrialData) -> None:
     # 1024 float32 for each of 26 and of 20 images: 106496 and 81920 bytes
-    prefix = ComputedPrefix(_boundary(data, 5), keep_bytes=120_000)
+    prefix = ComputedPrefix(tiny_boundary(data, 5), keep_bytes=120_000)
     first = prefix("train", np.arange(26), 0)
     prefix("val", np.arange(20), EVALUATION)
     assert [kept is None for kept in prefix._kept.values()] == [False, True]
@@ -91,7 +66,7 @@ def test_the_budget_is_not_exceeded(data: TrialData) -> None:
 
 @pytest.mark.parametrize("size", [1, 5, 8, 16, 24, 64])
 def test_a_stream_gives_every_batch_in_order(data: TrialData, size: int) -> None:
-    prefix = ComputedPrefix(_boundary(data, 5), keep_bytes=0)
+    prefix = ComputedPrefix(tiny_boundary(data, 5), keep_bytes=0)
     order = np.random.default_rng(1).permutation(26)
     whole = prefix("train", order, 1)
     seen = 0

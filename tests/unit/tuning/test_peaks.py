@@ -16,31 +16,15 @@ from search.data.cache import entries
 from search.data.manifest import save_table
 from search.data.prepare import prepare
 from search.space.spec import DataSpec
-from search.training.config import TrialConfig
 from search.tuning.job import PreparedBackbone, TrialJob
 from search.tuning.worker import Worker
+from tests.unit.training.tiny import CONFIG as TINY
 
 TRIALS, WARM = 200, 50
 GROWTH = 6 * 2**20
 """Bytes; a trial that left its head or one batch behind would show 150 of them."""
 
-CONFIG = TrialConfig(
-    backbone="mobilenet_v3_small",
-    image_size=32,
-    unfreeze_depth=0,
-    lr=3e-3,
-    backbone_lr_scale=0.1,
-    dropout=0.2,
-    weight_decay=1e-2,
-    label_smoothing=0.1,
-    warmup=0.1,
-    augmentation="light",
-    views=2,
-    batch_size=8,
-    epochs=2,
-    seed=1,
-    augmentation_seed=2,
-)
+CONFIG = replace(TINY, unfreeze_depth=0, views=2, epochs=2)
 
 
 def anonymous() -> int:
