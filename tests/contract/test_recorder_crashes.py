@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import hypothesis.strategies as st
 import optuna
@@ -32,6 +32,7 @@ from search.study.record import Recorder
 from search.study.records import FailReason, Outcome, State, TrialView
 from search.study.storage import connect
 from search.study.transactions import closed
+from tests.postgres import Postgres
 
 pytestmark = pytest.mark.slow  # many short trainings: make test has the time
 
@@ -186,17 +187,42 @@ class FileMachine(Machine):
         self.folder.cleanup()
 
 
+class ServerMachine(FileMachine):
+    """The same over PostgreSQL, a database to each example."""
+
+    server: ClassVar[Postgres]
+
+    def open_storage(self) -> None:
+        self.database = self.server.new_database()
+        self.storage = connect(self.url)
+
+    @property
+    def url(self) -> str:
+        return self.database
+
+    @rule()
+    def crash(self) -> None:
+        closed(self.storage)  # a dead process holds no connection
+        super().crash()
+
+    def teardown(self) -> None:
+        closed(self.storage)
+
+
 @pytest.mark.parametrize(
     ("machine", "examples"),
     [
         pytest.param(Machine, 25, id="memory"),
         pytest.param(FileMachine, 2, id="sqlite"),
         pytest.param(FileMachine, 12, id="sqlite_more", marks=pytest.mark.slow),
+        pytest.param(ServerMachine, 4, id="postgres", marks=pytest.mark.slow),
     ],
 )
 def test_nothing_shown_is_lost_and_nothing_settled_changes(
-    machine: type[Machine], examples: int
+    machine: type[Machine], examples: int, request: pytest.FixtureRequest
 ) -> None:
+    if machine is ServerMachine:
+        ServerMachine.server = request.getfixturevalue("server")
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
