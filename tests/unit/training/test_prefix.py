@@ -33,7 +33,7 @@ def test_features_do_not_depend_on_what_they_are_asked_with(
 
 
 def test_what_is_read_again_is_computed_once(data: TrialData) -> None:
-    boundary = tiny_boundary(data, 5)
+    boundary = tiny_boundary(data, 5, views=2)
     counted = 0
 
     def count(*_: object) -> None:
@@ -57,7 +57,7 @@ def test_training_views_that_never_repeat_are_not_kept(data: TrialData) -> None:
 
 def test_the_budget_is_not_exceeded(data: TrialData) -> None:
     # 1024 float32 for each of 26 and of 20 images: 106496 and 81920 bytes
-    prefix = ComputedPrefix(tiny_boundary(data, 5), keep_bytes=120_000)
+    prefix = ComputedPrefix(tiny_boundary(data, 5, views=2), keep_bytes=120_000)
     first = prefix("train", np.arange(26), 0)
     prefix("val", np.arange(20), EVALUATION)
     assert [kept is None for kept in prefix._kept.values()] == [False, True]
@@ -66,7 +66,7 @@ def test_the_budget_is_not_exceeded(data: TrialData) -> None:
 
 @pytest.mark.parametrize("size", [1, 5, 8, 16, 24, 64])
 def test_a_stream_gives_every_batch_in_order(data: TrialData, size: int) -> None:
-    prefix = ComputedPrefix(tiny_boundary(data, 5), keep_bytes=0)
+    prefix = ComputedPrefix(tiny_boundary(data, 5, views=2), keep_bytes=0)
     order = np.random.default_rng(1).permutation(26)
     whole = prefix("train", order, 1)
     seen = 0
