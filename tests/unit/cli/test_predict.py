@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.predict import document, lines, write_csv
+from search.cli.predict import document, lines, progress_on, write_csv
 from search.export.predict import Prediction
 
 FINE = Prediction(path=Path("a/rose.jpg"), label="rose", probability=0.9, probabilities=(0.1, 0.9))
@@ -22,10 +22,31 @@ BROKEN = Prediction(
 
 def test_lines_are_aligned_and_say_why_an_image_was_not_read() -> None:
     assert lines([FINE, BROKEN]) == [
-        "image       label                  probability",
-        "a/rose.jpg  rose                   0.900",
+        "image       label  probability",
+        "a/rose.jpg  rose   0.900",
         "b.png       unreadable: truncated",
     ]
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_long_job_says_how_far_it_is_and_a_short_one_is_quiet() -> None:
+    for step, said in ((1.0, ""), (6.0, "1/3 images\n2/3 images\n3/3 images\n")):
+        clock, out = iter(step * tick for tick in range(20)), io.StringIO()
+        with progress_on(out, now=lambda clock=clock: next(clock)) as tell:  # type: ignore[misc]
+            for done in (1, 2, 3):
+                tell(done, 3)
+        assert out.getvalue() == said
+
+
+def test_a_terminal_has_a_bar() -> None:
+    out = _Terminal()
+    with progress_on(out, now=lambda: 0.0) as tell:
+        tell(2, 3)
+    assert "2/3" in out.getvalue()
 
 
 def test_csv_runs_no_formula_and_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
