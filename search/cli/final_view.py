@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from search.cli.columns import align, bold, fits, indent, packed, terminal_width
 from search.cli.figures import duration, main_first, metric, setting_texts
-from search.cli.measures_view import class_lines, confusion_lines, difference, tells, with_interval
+from search.cli.measures_view import (
+    class_lines,
+    confusion_lines,
+    difference,
+    few_images,
+    tells,
+    with_interval,
+)
 from search.problems import printable
 from search.space.settings import Value
 from search.study.records import State
@@ -67,6 +74,8 @@ class FinalDocument:
     """Wall time over all runs of the study."""
     export: Path | None = None
     """The folder of the winner's model, as it should be typed."""
+    runner_up: int | None = None
+    """The trial that comes next and whose weights are kept, if there is one."""
     storage_flag: str = ""
     """What later commands need to find the study, e.g. ``--storage URL``;
     empty for the usual storage."""
@@ -203,23 +212,34 @@ def _differences(document: FinalDocument, width: int | None) -> list[str]:
             rows.append([f"best minus {each.name}", *difference(each.comparison)])
     if not rows:
         return []
-    lines = ["", f"paired differences of {document.objective}", *indent(align(rows))]
+    test = None if document.best is None else document.best.test
+    scarce = [] if test is None else [each for each in test.classes if each.support < _SCARCE]
+    if test is not None and scarce:
+        rows = [[*row[:2], few_images(row[2], test.n)] for row in rows]
+    lines = ["", f"paired differences of {document.objective}", *_verdicts(rows, width)]
     compared = [each.comparison for each in document.baselines if each.comparison is not None]
-    if document.best is not None and document.best.test is not None and compared:
-        n = document.best.test.n
+    if test is not None and compared:
         if all(each.within_noise or not tells(each) for each in compared):
-            text = f"{n} test images cannot tell these apart; more test images may"
+            text = f"{test.n} test images cannot tell these apart; more test images may"
             lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
-        scarce = [each for each in document.best.test.classes if each.support < _SCARCE]
         if scarce:
             fewest = min(each.support for each in scarce)
             text = (
-                f"warning: {len(scarce)} of {len(document.best.test.classes)} classes have fewer "
-                f"than {_SCARCE} test images (the fewest: {fewest}): the intervals and verdicts "
-                "above are too narrow to be relied on"
+                f"warning: {len(scarce)} of {len(test.classes)} classes have fewer "
+                f"than {_SCARCE} test images (the fewest: {fewest}): the intervals above are "
+                "too narrow to be relied on"
             )
             lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
     return lines
+
+
+def _verdicts(rows: list[list[str]], width: int | None) -> list[str]:
+    """Names, differences and what to make of them: beside them, or below."""
+    lines = indent(align(rows))
+    if fits(lines, width):
+        return lines
+    heads = indent(align([row[:2] for row in rows]))
+    return [text for head, row in zip(heads, rows, strict=True) for text in (head, f"    {row[2]}")]
 
 
 def _next(document: FinalDocument, width: int | None) -> list[str]:
@@ -229,8 +249,9 @@ def _next(document: FinalDocument, width: int | None) -> list[str]:
     if document.export is not None:
         folder = shlex.quote(str(document.export))
         rows.append([f"search predict {folder} IMAGE_OR_FOLDER...", "use the best model"])
-    if document.best is not None:
-        rows.append([f"search export {study} --trial N --to DIR{flag}", "another trial's model"])
+    if document.runner_up is not None:
+        command = f"search export {study} --trial {document.runner_up}{flag}"
+        rows.append([command, "the second best trial's model"])
     rows.append([f"search status {study}{flag}", "all trials"])
     rows.append([f"search dashboard{flag}", "browse them"])
     lines = indent(align(rows))

@@ -48,6 +48,14 @@ def difference(comparison: Comparison) -> tuple[str, str]:
     return f"{comparison.difference:+.3f} [{low:+.3f}, {high:+.3f}]", verdict
 
 
+def few_images(verdict: str, n: int) -> str:
+    """A verdict of an interval that is too narrow, as that of a class with few of the
+    ``n`` test images is: true of these images, and no more than that."""
+    if verdict not in ("better", "worse"):
+        return verdict
+    return f"{verdict} on these {n} test images, too few to be sure"
+
+
 def class_lines(test: TestResult) -> list[str]:
     """Precision and recall of each class; of the worst where there are many."""
     scores = list(test.classes)

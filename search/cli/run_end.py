@@ -130,6 +130,7 @@ def final_document(view: StudyView, spec: StudySpec, *, storage: str) -> FinalDo
     results = results_of(view)
     if winner is None or (results is not None and results.trial != winner.number):
         results = None
+    with_weights = view.ranked()[1 : spec.checkpoints.keep]
     best = None
     if winner is not None and winner.best_value is not None and winner.best_epoch is not None:
         best = Best(
@@ -153,6 +154,7 @@ def final_document(view: StudyView, spec: StudySpec, *, storage: str) -> FinalDo
         storage=storage,
         seconds=float(view.attributes.get("seconds", 0.0)),
         export=None if results is None else _short(Path(results.folder)),
+        runner_up=with_weights[0].number if with_weights else None,
         storage_flag="" if spec.storage == DEFAULT_STORAGE else f"--storage {storage}",
     )
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.cli.paths import absolute_storage, storage_flag, storage_url
 from search.cli.status_document import studies_document, study_document, trial_document
 from search.cli.status_view import studies_lines, study_lines, trial_lines
 from search.cli.studies import find_study, find_trial
+
+if TYPE_CHECKING:
+    from search.study.records import StudyView, TrialView
 
 
 def status(study: str | None, *, trial: int | None, storage: str | None, json: bool) -> None:
@@ -42,7 +45,25 @@ def status(study: str | None, *, trial: int | None, storage: str | None, json: b
     if json:
         _print(trial_document(found, one, storage=shown))
     else:
-        print("\n".join(trial_lines(found, one, flag=flag)))
+        print("\n".join(trial_lines(found, one, flag=flag, no_weights=_no_weights(found, one))))
+
+
+def _no_weights(study: StudyView, trial: TrialView) -> str:
+    """Why there is no model of a trial here; empty where there is one."""
+    from search.cli.paths import study_folder
+    from search.export.trial import has_weights
+    from search.space.document import from_document
+    from search.tuning.homes import checkpoints_of, homes_of
+
+    spec = from_document(study.attributes["space"])
+    folder = study_folder(spec.checkpoints.dir, spec.name)
+    homes = homes_of(study, folder)
+    if has_weights(checkpoints_of(homes, trial.number)):
+        return ""
+    if not any(home.is_dir() for home in homes):
+        return f"not here: {folder} does not exist on this machine"
+    kept = f"only those of the best {spec.checkpoints.keep} trials and of the default settings"
+    return f"not kept: {kept} are (checkpoints: {{keep: {spec.checkpoints.keep}}})"
 
 
 def _print(document: dict[str, Any]) -> None:

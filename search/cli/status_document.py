@@ -158,6 +158,7 @@ def _running(trial: TrialView) -> dict[str, Any]:
         "state": trial.state.value,
         "epoch": last,
         "value": None if last is None else clean(trial.curve[last]),
+        "best": clean(trial.best_value),
         "params": dict(trial.params),
     }
 

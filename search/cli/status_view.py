@@ -24,6 +24,7 @@ LONGEST_CURVE = 60
 """Epochs of a sparkline; a longer curve is thinned."""
 CURVE_ROWS = 12
 """Epochs of the table under it."""
+_ALWAYS = ("backbone", "augmentation")
 LAST_LINES = 40
 """Of a failure's log; --json has all of it."""
 
@@ -88,8 +89,17 @@ def study_lines(study: StudyView, *, storage: str, flag: str) -> list[str]:
     return [*lines, "", *_next(commands)]
 
 
-def trial_lines(study: StudyView, trial: TrialView, *, flag: str) -> list[str]:
-    """Settings, curve, why it ended and its log."""
+def trial_lines(
+    study: StudyView, trial: TrialView, *, flag: str, no_weights: str = ""
+) -> list[str]:
+    """Settings, curve, why it ended and its log.
+
+    Args:
+        study: The trial's.
+        trial: Which one.
+        flag: What a suggested command needs to find the storage.
+        no_weights: Why there is no model of it; empty where there is one.
+    """
     rows = [["state", _state(trial)]]
     if trial.why:
         rows.append(["why", _one_line(trial.why)])
@@ -98,6 +108,9 @@ def trial_lines(study: StudyView, trial: TrialView, *, flag: str) -> list[str]:
             ["best", f"{study.objective} {metric(trial.best_value)} at epoch {trial.best_epoch}"]
         )
     rows += [[label, text] for label, text in _facts(trial)]
+    has_model = trial.state in (State.COMPLETE, State.PRUNED)
+    if has_model and no_weights:
+        rows.append(["weights", printable(no_weights)])
     lines = [bold(f"{printable(study.name)} trial {trial.number}"), *align(rows)]
     lines += ["", "settings", *indent(_settings(trial))]
     if trial.curve:
@@ -110,7 +123,7 @@ def trial_lines(study: StudyView, trial: TrialView, *, flag: str) -> list[str]:
         lines += ["", title, *indent([printable(text) for text in kept[-LAST_LINES:]])]
     name = shlex.quote(printable(study.name))
     commands = [[f"search status {name}{flag}", "the whole study"]]
-    if trial.state in (State.COMPLETE, State.PRUNED):
+    if has_model and not no_weights:
         commands.insert(
             0, [f"search export {name} --trial {trial.number} --to DIR{flag}", "its model"]
         )
@@ -150,7 +163,7 @@ def _table(study: StudyView, trials: Sequence[TrialView]) -> list[str]:
 
 def _alive(study: StudyView, trials: Sequence[TrialView]) -> list[str]:
     varying = _varying(study)
-    rows = [["trial", "state", study.objective, "epoch", "settings"]]
+    rows = [["trial", "state", study.objective, "epoch", "best", "settings"]]
     for trial in trials:
         last = max(trial.curve, default=None)
         rows.append(
@@ -159,21 +172,23 @@ def _alive(study: StudyView, trials: Sequence[TrialView]) -> list[str]:
                 trial.state.value,
                 "-" if last is None else metric(trial.curve[last]),
                 "-" if last is None else f"{last}",
+                metric(trial.best_value),
                 printable(settings(trial.params, varying)),
             ]
         )
-    return align(rows, right=(0, 2, 3))
+    return align(rows, right=(0, 2, 3, 4))
 
 
 def _varying(study: StudyView) -> tuple[str, ...]:
-    """Params with more than one value (or absence) over the trials; backbone first."""
+    """Params with more than one value (or absence) over the trials; backbone first.
+    The backbone and the augmentation say what a trial is, whether they vary or not."""
     names: dict[str, set[object]] = {}
     for trial in study.trials:
         for name in trial.params:
             names.setdefault(name, set())
     for name, seen in names.items():
         seen.update(trial.params.get(name) for trial in study.trials)
-    chosen = [name for name, seen in names.items() if len(seen) > 1 or name == "backbone"]
+    chosen = [name for name, seen in names.items() if len(seen) > 1 or name in _ALWAYS]
     return main_first(chosen)
 
 

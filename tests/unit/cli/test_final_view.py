@@ -63,6 +63,7 @@ def document() -> FinalDocument:
         storage="sqlite:////home/me/studies/studies.db",
         seconds=192.4,
         export=Path("studies/solar-cells/export"),
+        runner_up=3,
     )
 
 
@@ -100,7 +101,7 @@ def test_a_long_end_fits_its_terminal_and_breaks_no_number(
     assert len(commands) == 4
     assert max(len(text) for text in lines if text not in commands) <= width
     assert sum(text.count("0.000123") for text in lines) == 9
-    export = f"  search export {'s' * 60} --trial N --to DIR"
+    export = f"  search export {'s' * 60} --trial 3"
     assert any(text.startswith(export) for text in commands)
 
 
@@ -108,6 +109,31 @@ def test_a_difference_says_what_to_make_of_it() -> None:
     assert difference(comparison(-0.011, 0.055)) == ("+0.022 [-0.011, +0.055]", "within noise")
     assert difference(comparison(0.01, 0.03))[1] == "better"
     assert difference(comparison(-0.03, -0.01))[1] == "worse"
+
+
+@pytest.mark.parametrize("width", [80, None])
+def test_a_class_with_few_test_images_leaves_no_flat_verdict(
+    document: FinalDocument, width: int | None
+) -> None:
+    assert document.best is not None
+    assert document.best.test is not None
+    test = document.best.test
+    few = (replace(test.classes[0], support=9), *test.classes[1:])
+    scarce = replace(document, best=replace(document.best, test=replace(test, classes=few)))
+    lines = final_lines(scarce, width=width)
+    assert width is None or max(map(len, lines)) <= width
+    text = " ".join(" ".join(lines).split())
+    assert "+0.056 [+0.021, +0.091] better on these 120 test images, too few to be sure" in text
+    assert "+0.022 [-0.011, +0.055] within noise" in text
+    assert "1 of 2 classes have fewer than 10 test images (the fewest: 9)" in text
+
+
+def test_a_second_model_is_offered_where_its_weights_are_kept(document: FinalDocument) -> None:
+    assert any(
+        "search export solar-cells --trial 3" in line for line in final_lines(document, width=80)
+    )
+    alone = final_lines(replace(document, runner_up=None), width=80)
+    assert not any("search export" in line for line in alone)
 
 
 def test_a_winner_at_default_settings_is_not_compared_with_itself(

@@ -33,6 +33,26 @@ def test_one_trial(study: StudyView, number: int, golden: Callable[[str, str], N
     golden(f"status_trial_{number}.txt", "\n".join(lines))
 
 
+def test_a_trial_without_weights_is_not_offered_for_export(study: StudyView) -> None:
+    why = "not kept: only those of the best 3 trials and of the default settings are"
+    text = "\n".join(trial_lines(study, study.trials[0], flag="", no_weights=why))
+    assert "search export" not in text
+    assert f"weights      {why}" in text
+
+
+def test_a_waiting_trial_shows_its_best_and_the_augmentation_is_shown_though_it_is_one(
+    study: StudyView,
+) -> None:
+    trials = tuple(
+        replace(trial, params={**trial.params, "augmentation": "light"}) for trial in study.trials
+    )
+    waits = replace(trials[4], curve={1: 0.7, 2: 0.6}, best_value=0.7, best_epoch=1)
+    lines = study_lines(replace(study, trials=(*trials[:4], waits)), storage=STORAGE, flag="")
+    row = next(line for line in lines if line.split()[:2] == ["4", "waiting"])
+    assert row.split()[2:5] == ["0.600", "2", "0.700"]
+    assert row.endswith("augmentation light")
+
+
 def test_no_study_suggests_the_first_command() -> None:
     text = "\n".join(studies_lines([], storage=STORAGE, flag=""))
     assert text.startswith(f"no study in {STORAGE}")
