@@ -7,6 +7,7 @@ and on Ctrl-C or SIGTERM lets reports land and leaves within ten seconds.
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -185,6 +186,9 @@ class _Fit(threading.Thread):
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, self._allocation.concurrency))
         from ray import tune
 
+        # A worker's death is said in a line of ours, and kept whole with its trial;
+        # what ends the run is raised.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         from search.tuning.asha import Asha
         from search.tuning.deaths import hand_deaths_on
         from search.tuning.searcher import StudySearcher

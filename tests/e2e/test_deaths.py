@@ -26,8 +26,8 @@ def test_what_rays_memory_monitor_kills_is_out_of_memory_and_ends_no_study(
     done = workplace.run("run", "tiny.yaml")
     assert "its worker ran out of memory after epoch" in done.stdout
     assert "out_of_memory: the worker ran out of memory 3 times" in done.stdout
-    assert "Traceback" not in done.stderr
-    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # Ray's own words are kept with the trial
+    assert done.returncode == 0
     assert states(workplace.folder) == {0: "FAIL"}
 
 

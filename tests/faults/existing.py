@@ -78,7 +78,6 @@ UNIT = (
         tests=(
             ("unit/data/test_csv_manifest.py", ("escapes", "leads_out", "dots")),
             ("unit/data/test_folder.py", ("link",)),
-            ("unit/space/test_mistakes.py", ("is_located",)),
         ),
     ),
     Cases(

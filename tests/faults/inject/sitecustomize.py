@@ -27,6 +27,7 @@ ROLES = (
     ("search.cli.main", "driver"),
     ("search.cli.prepare", "prepare"),
     ("default_worker", "worker"),
+    ("search.tuning.forkserver", "worker"),  # workers are forks of it
     ("multiprocessing.spawn", "prepare"),
 )
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link"}
