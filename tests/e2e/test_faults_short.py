@@ -1,4 +1,4 @@
-"""The short version of ``make faults``: kills, crash points, outages, double starts, hostile files."""
+"""The short version of ``make faults``: kills, crash points, outages, double starts, bad files."""
 
 from __future__ import annotations
 
