@@ -58,6 +58,8 @@ class Problem:
     level: str = "error"
     """``error`` stops the command; ``warning`` is shown and passed over; ``note``
     is shown by ``search plan`` alone."""
+    sums_up: bool = False
+    """Says something of the other problems, and is none of its own."""
 
 
 class SearchError(Exception):

@@ -37,6 +37,15 @@ def check_data(data: DataSpec) -> None:
         _check_manifest(_path(data))
 
 
+def why_refused(data: DataSpec) -> SearchError | None:
+    """What :func:`check_data` would raise; None where it would not."""
+    try:
+        check_data(data)
+    except SearchError as error:
+        return error
+    return None
+
+
 def _check_folder(folder: Path) -> None:
     if not _exists(folder):
         raise _refused(f"data.path: {folder} does not exist", _GIVE)

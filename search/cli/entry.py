@@ -52,9 +52,10 @@ class Commands(TyperGroup):
 
 
 def show_problems(problems: Sequence[Problem]) -> None:
-    """Print every problem to stderr, an empty line between two, then a count."""
+    """Print every problem to stderr, an empty line between two, then a count of
+    those that are errors of their own."""
     print("\n\n".join(render(problem) for problem in problems), file=sys.stderr)
-    errors = sum(problem.level == "error" for problem in problems)
+    errors = sum(problem.level == "error" and not problem.sums_up for problem in problems)
     if errors > 1:
         print(f"\n{errors} errors", file=sys.stderr)
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from search.backbones.info import BackboneInfo
 from search.cli.choices import backbones_of, image_sizes_of
-from search.cli.data_check import check_data, data_place
+from search.cli.data_check import data_place
 from search.cli.machine import Machine
 from search.cli.options import SpaceFlags
 from search.problems import Problem, SearchError
-from search.space.spec import DataSpec, StudySpec
+from search.space.spec import StudySpec
 
 if TYPE_CHECKING:
     from search.space.halving import Expected
@@ -128,17 +128,9 @@ def gather(
             ("cache", str(cache)),
         ),
         warnings=tuple(found),
-        refused=_refused(spec.data),
+        refused=loaded.refused,
         next_command=" ".join(["search run", shlex.quote(str(space)), *typed(flags)]),
     )
-
-
-def _refused(data: DataSpec) -> SearchError | None:
-    try:
-        check_data(data)
-    except SearchError as error:
-        return error
-    return None
 
 
 def backbone_rows(spec: StudySpec, cache: Path) -> tuple[WeightsRow, ...]:

@@ -32,18 +32,24 @@ def given(space: Path | None, command: str) -> Path:
     )
 
 
-def load_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Loaded:
+def load_space(
+    path: Path, flags: SpaceFlags, *, env: Mapping[str, str], images: bool = True
+) -> Loaded:
     """Read and check a space file; nothing is printed.
 
     Args:
         path: The file, as typed.
         flags: Override the file and are checked like it.
         env: For SEARCH_STORAGE and ``${env:NAME}``.
+        images: Look whether the images are there.
 
     Raises:
-        SearchError: With every problem of file and flags, exit status 2.
+        SearchError: With every problem of file and flags, exit status 2. Images that
+            are not there are among them, and where they are the only problem it is
+            ``refused`` of what is returned.
     """
     from search.backbones.catalogue import sizes
+    from search.cli.data_check import why_refused
     from search.space.load import load
     from search.training.config import SETTINGS
 
@@ -57,6 +63,7 @@ def load_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Load
             sizes=sizes(),
             overrides=overrides,
             env=env,
+            look=why_refused if images else lambda data: None,
         )
     except SearchError as error:
         raise SearchError([*problems, *error.problems], error.status) from None
@@ -66,8 +73,9 @@ def load_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Load
 
 
 def read_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Loaded:
-    """:func:`load_space`, with the file's warnings printed to stderr."""
-    loaded = load_space(path, flags, env=env)
+    """:func:`load_space` without a look at the images, and with the file's warnings
+    printed to stderr."""
+    loaded = load_space(path, flags, env=env, images=False)
     if loaded.warnings:
         show_problems(loaded.warnings)
     return loaded

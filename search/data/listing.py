@@ -61,7 +61,7 @@ def capped(problems: list[Problem]) -> list[Problem]:
     more = len(problems) - SHOWN
     if more <= 0:
         return problems
-    return [*problems[:SHOWN], Problem(fact=f"and {more:,} more of this kind")]
+    return [*problems[:SHOWN], Problem(fact=f"and {more:,} more of this kind", sums_up=True)]
 
 
 def changed_images(changed: list[Problem]) -> SearchError:
@@ -69,8 +69,16 @@ def changed_images(changed: list[Problem]) -> SearchError:
     fix = Problem(
         fact="images changed after they were checked",
         fix="put them back, or run again under another name (--name)",
+        sums_up=True,
     )
     return SearchError([*capped(changed), fix], Exit.DATA)
+
+
+def _more(count: int) -> str:
+    """What can be done for a class that lacks so many images."""
+    return (
+        f"add {quantity(count, 'image')} to it; or leave the class out (its folder, or its lines)"
+    )
 
 
 def _is_number(label: str) -> bool:
@@ -123,7 +131,7 @@ def check_classes(
                 Problem(
                     fact=f"class {label!r} has {quantity(counts[label], 'image')}{left_out}; "
                     "3 are needed, one for each of train, val and test",
-                    fix="add images to it, or remove the class",
+                    fix=_more(3 - counts[label]),
                 )
             )
         elif not learnt[label]:

@@ -210,6 +210,7 @@ def _too_many(skipped: Sequence[tuple[str, str]], total: int, max_bad: int) -> S
         fact=f"{len(skipped):,} of {quantity(total, 'image')} cannot be used, "
         f"data.max_bad is {max_bad}",
         fix=f"replace or remove them, or leave them out with data.max_bad: {len(skipped)}",
+        sums_up=True,
     )
     return SearchError([*capped(problems), summary], Exit.DATA)
 

@@ -8,7 +8,7 @@ out of it. Documents of an older form are refused, never guessed at.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -159,11 +159,26 @@ def _diff(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> list[s
         elif key not in new:
             lines.append(f"{name}: {_short(old[key])} -> not there")
         elif old[key] != new[key]:
-            if isinstance(old[key], dict) and isinstance(new[key], dict):
+            if key == "first":
+                lines.append(f"{name}: {_points(old[key], new[key])}")
+            elif isinstance(old[key], dict) and isinstance(new[key], dict):
                 lines += _diff(old[key], new[key], f"{name}.")
             else:
                 lines.append(f"{name}: {_short(old[key])} -> {_short(new[key])}")
     return lines
+
+
+def _points(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
+    """What differs between points to try first: each holds all settings, and a change
+    of the space changes them too."""
+    if len(old) != len(new):
+        return f"{len(old)} points -> {len(new)}"
+    pairs = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+    one, other = pairs[0]
+    names = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
+    was, now = ({name: each[name] for name in names if name in each} for each in pairs[0])
+    more = f", and in {len(pairs) - 1} more points" if len(pairs) > 1 else ""
+    return f"{_short(was)} -> {_short(now)}{more}"
 
 
 def _short(value: object) -> str:

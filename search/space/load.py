@@ -6,10 +6,10 @@ values. Every problem of the text is found in one go, each with its place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from search.problems import Problem
+from search.problems import Problem, SearchError
 from search.space.colons import told_of_slip
 from search.space.domains import FloatRange, Space
 from search.space.firsts import read_first
@@ -22,6 +22,7 @@ from search.space.reader import decode, read
 from search.space.report import Report
 from search.space.scalars import is_null, unknown_key
 from search.space.sections import (
+    SOURCES,
     read_budget,
     read_cache,
     read_checkpoints,
@@ -38,6 +39,7 @@ from search.space.spec import (
     Budget,
     CacheSpec,
     CheckpointsSpec,
+    DataSpec,
     Epochs,
     Resources,
     SamplerSpec,
@@ -75,6 +77,8 @@ class Loaded:
 
     spec: StudySpec
     warnings: tuple[Problem, ...] = ()
+    refused: SearchError | None = None
+    """Why the images that it names cannot be used, at their place in the text."""
 
 
 def load(
@@ -86,6 +90,7 @@ def load(
     overrides: Sequence[Override] = (),
     env: Mapping[str, str],
     samples: Collection[str] = SAMPLES,
+    look: Callable[[DataSpec], SearchError | None] = lambda data: None,
 ) -> Loaded:
     """Read and check a whole space file.
 
@@ -98,6 +103,8 @@ def load(
         overrides: Values of the command line, applied before any check.
         env: Where ``${env:NAME}`` in ``storage`` is looked up.
         samples: Names that ``data.sample`` can take.
+        look: Looks whether images are there: what is wrong with them is told
+            together with the problems of the text, and alone stops nothing here.
 
     Raises:
         SearchError: With every problem found, if there is any; exit status 2.
@@ -123,9 +130,30 @@ def load(
     known = Known(settings=settings, sizes=sizes)
     lenient = any(override.path.partition(".")[0] == "space" for override in overrides)
     spec = _Sections(root, known, report, lenient=lenient).spec(file, env, samples)
+    refused = _look(root, spec, samples, look)
+    if report.errors and refused is not None:
+        report.problems += refused.problems
     report.stop()
-    assert spec is not None
-    return Loaded(spec=spec, warnings=report.warnings)
+    return Loaded(spec=spec, warnings=report.warnings, refused=refused)
+
+
+def _look(
+    root: Entries,
+    spec: StudySpec,
+    samples: Collection[str],
+    look: Callable[[DataSpec], SearchError | None],
+) -> SearchError | None:
+    """What is wrong with the images, at the place of their name."""
+    data, entry = spec.data, root.get("data")
+    named = [key for key in SOURCES if getattr(data, key) is not None]
+    if len(named) != 1 or entry is None or (named == ["sample"] and data.sample not in samples):
+        return None  # that is told already
+    found = look(data)
+    source = entry.value.get(named[0]) if isinstance(entry.value, Entries) else None
+    if found is None or source is None:
+        return found
+    place = source.value.place
+    return SearchError([replace(each, place=place) for each in found.problems], found.status)
 
 
 class _Sections:
@@ -137,7 +165,7 @@ class _Sections:
         self._known = known
         self._report = report
 
-    def spec(self, file: str, env: Mapping[str, str], samples: Collection[str]) -> StudySpec | None:
+    def spec(self, file: str, env: Mapping[str, str], samples: Collection[str]) -> StudySpec:
         report, known = self._report, self._known
         for entry in self._root.entries:
             if entry.name not in SECTIONS:

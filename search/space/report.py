@@ -41,7 +41,7 @@ class Report:
             return
         self.problems.append(Problem(fact=fact, fix=fix, place=place))
         if len(self.errors) >= MOST:
-            last = Problem(fact=f"more than {MOST} problems; the rest is not listed")
+            last = Problem(fact=f"more than {MOST} problems; the rest is not listed", sums_up=True)
             raise SearchError([*self.errors, last])
 
     def warn(self, place: Place | None, fact: str, fix: str = "") -> None:

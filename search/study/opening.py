@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -19,6 +20,7 @@ from optuna.study._frozen import FrozenStudy
 
 from search.problems import Exit, Problem, SearchError, fail
 from search.space.document import diff, identity, to_document
+from search.space.sections import SOURCES
 from search.space.spec import StudySpec
 from search.study.lease import Lease
 from search.study.record import Recorder
@@ -140,9 +142,12 @@ def _check(
     ):
         before, now = attributes.get(name), plain(getattr(facts, name))
         if before != now:
-            changes.append(f"{what} changed: {_short(before)} -> {_short(now)}")
+            was, found = _short(before), _short(now)
+            if name == "fingerprint":
+                was, found = f"{_source(stored)} ({was})", f"{_source(to_document(spec))} ({found})"
+            changes.append(f"{what} changed: {was} -> {found}")
     if changes:
-        problems = [Problem(fact=f"study {spec.name} exists with other content")]
+        problems = [Problem(fact=f"study {spec.name} exists with other content", sums_up=True)]
         problems += [Problem(fact=change) for change in changes[:-1]]
         problems.append(Problem(fact=changes[-1], fix=f"--name {_another(spec.name, names)}"))
         raise SearchError(problems, Exit.CONFLICT)
@@ -157,6 +162,13 @@ def _another(name: str, taken: set[str]) -> str:
     while (free := f"{stem[:57]}-{number}") in taken:
         number += 1
     return free
+
+
+def _source(document: Mapping[str, Any]) -> str:
+    """Where the images of a study's document come from."""
+    data = document.get("data")
+    named = data if isinstance(data, Mapping) else {}
+    return next((str(named[key]) for key in SOURCES if named.get(key)), "?")
 
 
 def _short(value: object) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from search.cli.entry import show_problems
 from search.cli.main import app
 from search.cli.options import RunOptions, SpaceFlags
 from search.cli.schema import schema_text
-from search.problems import Exit
+from search.problems import Exit, Problem
 
 COMMANDS = ("plan", "run", "status", "stop", "dashboard", "export", "predict", "cache", "weights")
 
@@ -81,9 +82,31 @@ def test_a_plan_without_its_data_is_shown_and_ends_as_a_run_would(
     search("plan", str(space_file), "--data", "flwers", status=Exit.DATA)
     printed = capsys.readouterr()
     assert "next\n  search run" in printed.out
+    assert "--data:1:" in printed.err
     assert "error: data.path: " in printed.err
     assert "/flwers does not exist" in printed.err
     assert "fix: --data FOLDER" in printed.err
+
+
+def test_images_that_are_not_there_are_told_with_the_mistakes_of_the_file(
+    space_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = space_file.read_text().replace(
+        "{sample: solar-cells, max_images: 600}", "{path: flwers}"
+    )
+    space_file.write_text(text.replace("augmentation: [none, light]", "augmentation: [none, lite]"))
+    search("plan", str(space_file), status=Exit.USAGE)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"{space_file}:2:14: error: data.path: " in printed.err
+    assert "2 |" in printed.err
+    assert "lite" in printed.err
+    assert "\n2 errors\n" in printed.err
+
+
+def test_what_sums_others_up_is_not_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    show_problems([Problem(fact="a"), Problem(fact="b"), Problem(fact="2 of 3", sums_up=True)])
+    assert "\n2 errors\n" in capsys.readouterr().err
 
 
 def test_run_hands_over_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,8 +99,7 @@ def test_a_difference_is_named_with_both_values(read: Callable[..., Loaded]) -> 
         "space.batch_size: {choice: [16, 32]} -> {choice: [64, 16]}",
         "space.lr: {float: [0.0003, 0.03], log: true} -> not there",
         "space.dropout: not there -> {value: 0.1}",
-        "first: {batch_size: 32, lr: 0.001, weight_decay: 0.01} -> "
-        "{batch_size: 64, dropout: 0.1, weight_decay: 0.01}",
+        "first: {batch_size: 32, lr: 0.001} -> {batch_size: 64, dropout: 0.1}",
     ]
 
 

@@ -97,7 +97,7 @@ def test_the_name_to_use_instead_is_free(specify: Specify, facts: StudyFacts) ->
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"fingerprint": "0" * 64}, "the images, labels or split changed: ffffff"),
+        ({"fingerprint": "0" * 64}, r"or split changed: images \(ffffffffffff\) -> images \("),
         ({"backbones": ("small",)}, "the backbones changed: small, large -> small"),
         ({"weights": {"small": "other", "large": "l"}}, "the pretrained weights changed"),
         ({"asked": ("small", "large", "vgg11")}, "the backbones of the file changed"),
