@@ -178,9 +178,9 @@ def _train(run: Run, epoch: int) -> float:
         total += loss.detach()
         if (done + 1) % look == 0 or done + 1 == run.steps:
             _check(float(total), epoch, done)
-        run.adamw.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         run.adamw.step()
+        run.adamw.zero_grad(set_to_none=True)  # here: no gradients beside the next activations
     return float(total) / run.steps
 
 

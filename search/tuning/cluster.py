@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.problems import Exit, fail
 from search.tuning.address import START, probe
+from search.tuning.forkserver import forkserver
 from search.tuning.resources import NodeSize
 
 _QUIET = {
@@ -25,6 +26,8 @@ _QUIET = {
     "TUNE_WARN_THRESHOLD_S": "60",
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "3600",
 }
+# Workers are forks of ours; those that Ray would start in advance are of no use.
+_NOT_IN_ADVANCE = {"RAY_prestart_worker_first_driver": "0"}
 # Ray replaces a loopback address that it is given by one that other machines
 # reach, and then listens on all of them; without "clusters" it keeps to loopback.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -54,10 +57,19 @@ def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Clust
         SearchError: If no cluster answers at ``address``; exit 69, within seconds
             where nothing like Ray listens.
     """
-    for name, value in (_QUIET | (_LOOPBACK if address is None else {})).items():
+    for name, value in (_QUIET | (_LOOPBACK | _NOT_IN_ADVANCE if address is None else {})).items():
         os.environ.setdefault(name, value)
     if address is not None:
         probe(address, encrypted=os.environ.get("RAY_USE_TLS", "0") not in ("", "0"))
+    with ExitStack() as stack:
+        runtime = {}
+        if address is None:
+            python = stack.enter_context(forkserver())  # imports while Ray comes up
+            runtime = {} if python is None else {"py_executable": python}
+        yield from _joined(address, cpus, runtime)
+
+
+def _joined(address: str | None, cpus: int | None, runtime: dict[str, str]) -> Iterator[Cluster]:
     import ray
 
     for name in ("ray", "ray.tune", "ray.air"):
@@ -71,6 +83,7 @@ def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Clust
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 _node_ip_address="127.0.0.1",
+                runtime_env=runtime or None,
             )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -84,10 +97,26 @@ def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Clust
             fix=START,
             status=Exit.MISSING,
         ) from error
+    if address is None:
+        _spare()
     try:
         yield Cluster(nodes=_nodes(), local=address is None, scratch=_scratch())
     finally:
         ray.shutdown()
+
+
+def _spare() -> None:
+    """End the helpers of Ray's that one machine has no use for: 150 MB.
+
+    They scale a cluster, forward logs and serve Ray's own dashboard. Ray has no
+    public switch for them; should these calls be gone one day, they live on.
+    """
+    from ray._private.worker import global_worker
+
+    for name in ("kill_monitor", "kill_log_monitor", "kill_dashboard"):
+        kill = getattr(global_worker.node, name, None)
+        if kill is not None:
+            kill(check_alive=False)
 
 
 def _nodes() -> tuple[NodeSize, ...]:

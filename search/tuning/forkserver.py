@@ -1,0 +1,174 @@
+"""Workers as forks of one process that has imported torch and Ray.
+
+Importing torch, torchvision and Ray Tune costs some seconds and 450 MB, and Ray
+starts every worker as a new interpreter. Where this command starts Ray itself, one
+process imports them once, while Ray is coming up; ``fork_request.py``, which Ray is
+told to run in place of Python (its runtime environment's ``py_executable``), asks
+that process for a fork. Workers then share those pages and are there in a second.
+Without an answer a worker is started as Ray would have done it.
+
+Ray itself is imported at the first request and not before: its native part reads the
+environment, the cluster's token among it, when it is loaded.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import runpy
+import select
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+_LONGEST = 100
+"""Bytes of a socket's path that every Linux takes."""
+_PATIENCE = 30.0
+"""Seconds that a request may take to arrive; nobody blocks the others for longer."""
+_STANDARD = 3
+"""Standard input, output and error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A process that Ray wants."""
+
+    arguments: list[str]
+    """The script, and its arguments."""
+    environment: dict[str, str]
+    folder: str
+    """Its working directory."""
+
+
+@contextmanager
+def forkserver() -> Iterator[str | None]:
+    """Run the server for as long as the context is open.
+
+    Yields:
+        What Ray shall run in place of Python, or None where processes cannot be
+        forked safely after imports (anything but Linux) or the temporary folder's
+        name is too long for a socket.
+    """
+    if not sys.platform.startswith("linux"):
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="search-fork-"))  # for its owner alone
+    path = folder / "socket"
+    if len(os.fsencode(path)) > _LONGEST:
+        folder.rmdir()
+        yield None
+        return
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(128)
+    # The server ends when its standard input does, so also when this process is killed.
+    server = subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__, str(listener.fileno())],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[listener.fileno()],
+        start_new_session=True,  # Ctrl-C is this process's to handle
+    )
+    listener.close()
+    request = Path(__file__).with_name("fork_request.py")
+    try:
+        yield shlex.join([sys.executable, "-I", "-S", str(request), str(path)])
+    finally:
+        assert server.stdin is not None
+        server.stdin.close()
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def serve(listener: socket.socket) -> NoReturn:
+    """Fork a worker for every request, until standard input ends."""
+    import search.tuning.worker  # noqa: F401  torch and torchvision, for all forks
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the dead
+    loaded = False
+    waited = select.poll()
+    for each in (0, listener.fileno()):
+        waited.register(each, select.POLLIN)
+    while True:
+        ready = {number for number, _ in waited.poll()}
+        if 0 in ready and not os.read(0, 1):
+            os._exit(0)
+        if listener.fileno() not in ready:
+            continue
+        client, _ = listener.accept()
+        client.settimeout(_PATIENCE)
+        with client, suppress(OSError, ValueError, KeyError, TypeError):
+            files, request = _received(client)
+            if not loaded:
+                _environment(request.environment)
+                _load_ray()
+                loaded = True
+            child = os.fork()
+            if child == 0:
+                listener.close()
+                client.close()
+                _become(files, request)
+            for number in files:
+                os.close(number)
+            client.sendall(str(child).encode())
+
+
+def _received(client: socket.socket) -> tuple[list[int], Request]:
+    """The standard files of a request, and what it says."""
+    _, files, _, _ = socket.recv_fds(client, 1, _STANDARD)
+    with client.makefile("rb") as stream:
+        said = json.load(stream)
+    return files, Request(
+        arguments=[str(each) for each in said["arguments"]],
+        environment={str(name): str(value) for name, value in said["environment"].items()},
+        folder=str(said["folder"]),
+    )
+
+
+def _load_ray() -> None:
+    import search.tuning.trainable  # noqa: F401
+
+    # A collection in a fork would touch, and so copy, every page that has objects.
+    gc.collect()
+    gc.freeze()
+
+
+def _environment(values: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(values)
+
+
+def _become(files: list[int], request: Request) -> NoReturn:
+    """Turn this fork into what the request wanted to start."""
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setpgrp()  # Ray ends a worker's whole group
+        for place, number in enumerate(files):
+            os.dup2(number, place)
+            os.close(number)
+        _environment(request.environment)
+        os.chdir(request.folder)
+        sys.argv = request.arguments
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        os._exit(0)
+    except SystemExit as end:
+        os._exit(end.code if isinstance(end.code, int) else 1)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
