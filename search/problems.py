@@ -153,11 +153,20 @@ def _width(text: str) -> int:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The known word nearest to ``word``, or an empty string.
+    """The known word nearest to ``word``, of equally near ones the first; else
+    an empty string.
 
     Source: Ratcliff/Obershelp similarity of at least .6 (difflib).
     """
     if len(word) > 64:  # no word that we know; the comparison is quadratic
         return ""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return near[0] if near else ""
+    words = list(known)
+    near = difflib.get_close_matches(word, words, n=len(words) or 1, cutoff=0.6)
+    if not near:
+        return ""
+    best = _likeness(word, near[0])
+    return next(each for each in words if each in near and _likeness(word, each) == best)
+
+
+def _likeness(word: str, known: str) -> float:
+    return difflib.SequenceMatcher(None, known, word).ratio()

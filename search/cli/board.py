@@ -181,7 +181,7 @@ def left_text(
     progress: Progress, setup: LiveSetup, *, passed: float, form: Callable[[float], str]
 ) -> str:
     """How much longer it may take; before that can be estimated, what the
-    budget leaves. Empty where neither is known.
+    budget leaves. Empty where neither is known, and where nothing is left.
 
     Args:
         progress: The last that was told.
@@ -190,7 +190,9 @@ def left_text(
         form: How a time is written.
     """
     if progress.seconds_left is not None:
-        return f"about {form(max(0.0, progress.seconds_left - passed))} left"
+        left = progress.seconds_left - passed
+        # The test set is still to be measured, or the estimate was wrong.
+        return f"about {form(left)} left" if left >= 1 else ""
     if setup.minutes is None:
         return ""
     return f"{form(max(0.0, setup.minutes * 60 - progress.seconds - passed))} of the budget left"

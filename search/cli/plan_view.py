@@ -20,7 +20,7 @@ def plan_lines(plan: Plan) -> list[str]:
         _backbones(plan),
         _resources(plan),
         _places(plan),
-        ["next", *indent(align([[plan.next_command, "the same command goes on"]]))],
+        ["next", *indent(align([[plan.next_command, "starts it, or goes on with it"]]))],
     ]
     lines: list[str] = []
     for section in sections:

@@ -87,9 +87,10 @@ def test_an_error_needs_a_problem() -> None:
     ("word", "near"),
     [
         pytest.param("resnet5O", "resnet50", id="typo"),
+        pytest.param("resnet", "resnet18", id="the_first_of_equals"),
         pytest.param("zebra", "", id="nothing_like_it"),
         pytest.param("r" * 100_000, "", id="too_long_to_compare"),
     ],
 )
 def test_the_nearest_word_is_meant(word: str, near: str) -> None:
-    assert did_you_mean(word, ["resnet50", "vit_b_16"]) == near
+    assert did_you_mean(word, ["resnet18", "resnet50", "vit_b_16"]) == near

@@ -189,6 +189,8 @@ def test_what_the_budget_leaves_is_said_until_an_estimate_is_there() -> None:
         "1 settled, 2 running, 31 s used, 4 min 29 s of the budget left"
     )
     assert line(EVENTS[-2], setup).endswith("used, about 15 min 05 s left")
+    last = Progress(settled=9, running=0, budget_trials=9, seconds=40.0, seconds_left=0.0)
+    assert line(last, setup) == "9 of 9 settled, 0 running, 40 s used"  # but for the measuring
 
 
 def test_a_reader_that_went_away_does_not_end_the_run() -> None:
