@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,12 +98,24 @@ def _joined(address: str | None, cpus: int | None, runtime: dict[str, str]) -> I
             fix=START,
             status=Exit.MISSING,
         ) from error
+    session = _scratch()
     if address is None:
         _spare()
     try:
-        yield Cluster(nodes=_nodes(), local=address is None, scratch=_scratch())
+        yield Cluster(nodes=_nodes(), local=address is None, scratch=session)
     finally:
         ray.shutdown()
+        if address is None:
+            _remove(session)
+
+
+def _remove(session: Path) -> None:
+    """Remove what Ray leaves of a session that is over: logs, sockets, Tune's files."""
+    shutil.rmtree(session, ignore_errors=True)
+    latest = session.with_name("session_latest")
+    with suppress(OSError):
+        if latest.is_symlink() and not latest.exists():  # another run's is left alone
+            latest.unlink()
 
 
 def _spare() -> None:
