@@ -1,7 +1,8 @@
 """From decoded images to a model's input: one view of some rows, on the device.
 
-Reads the memory-mapped store row by row, or has rows decoded where there is none;
-holds no image beyond the batch and, of the latter, a few that come next.
+Reads the memory-mapped store row by row, takes rows from the device's memory where
+they are (``resident.py``), or has rows decoded where there is no store; holds no
+other image beyond the batch and, of the last, a few that come next.
 N images of a part, M images of the store, B batch, C channels.
 """
 
@@ -63,6 +64,8 @@ class Examples:
     """[N] class indices."""
     keys: NDArray[np.uint64]
     """[N] words of the files' hashes; they determine the views."""
+    resident: Tensor | None = None
+    """[M, side, side, 3] ``images`` once more, on the trials' device, where they fit."""
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[1] != self.images.shape[2]:
@@ -75,6 +78,16 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def pixels(self, chosen: NDArray[np.int64], device: torch.device) -> Tensor:
+        """[B, side, side, 3] uint8 of some of the part, on ``device``."""
+        rows = self.rows[chosen]
+        if self.resident is not None and self.resident.device.type == device.type:
+            return self.resident[torch.from_numpy(rows).to(device, non_blocking=True)]
+        pixels = torch.from_numpy(self.images[rows])
+        if device.type == "cuda":
+            return pixels.pin_memory().to(device, non_blocking=True)
+        return pixels
 
     def expect(self, chosen: NDArray[np.int64]) -> None:
         """Say which of the part will be looked at next, each once, in order."""
@@ -99,7 +112,9 @@ class TrialData:
         return self.train if part == "train" else self.val
 
 
-def examples(table: ImageTable, images: Pixels, part: Part) -> Examples:
+def examples(
+    table: ImageTable, images: Pixels, part: Part, *, resident: Tensor | None = None
+) -> Examples:
     """One part of a table whose decoded images are ``images``, in table order."""
     if len(images) != len(table.rows):
         raise ValueError(f"{len(images)} decoded images for {len(table.rows)} rows")
@@ -109,12 +124,16 @@ def examples(table: ImageTable, images: Pixels, part: Part) -> Examples:
         rows=np.array(chosen, dtype=np.int64),
         labels=np.array([table.rows[number].label for number in chosen], dtype=np.int64),
         keys=keys_of([table.rows[number].sha256 for number in chosen]),
+        resident=resident,
     )
 
 
-def trial_data(table: ImageTable, images: Pixels) -> TrialData:
+def trial_data(table: ImageTable, images: Pixels, *, resident: Tensor | None = None) -> TrialData:
     """The train and val parts of a table; ``images`` as in :func:`examples`."""
-    return TrialData(train=examples(table, images, "train"), val=examples(table, images, "val"))
+    return TrialData(
+        train=examples(table, images, "train", resident=resident),
+        val=examples(table, images, "val", resident=resident),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +166,7 @@ def view(
     Returns:
         [B, C, size, size] float32, channels_last.
     """
-    pixels = torch.from_numpy(data.images[data.rows[chosen]])
-    if device.type == "cuda":
-        pixels = pixels.pin_memory().to(device, non_blocking=True)
+    pixels = data.pixels(chosen, device)
     size = geometry.image_size
     if number == EVALUATION or geometry.policy == "none":
         images = warp.evaluated(pixels, image_size=size, preprocessing=geometry.preprocessing)

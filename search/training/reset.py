@@ -26,11 +26,12 @@ moments, a batch) is larger, or adds up to more within a few trials.
 """
 
 
-def reset(*, threads: int) -> tuple[str, ...]:
+def reset(*, threads: int, kept: int = 0) -> tuple[str, ...]:
     """Put the process's state back and say what cannot be put back.
 
     Args:
         threads: Of torch within an operation, >= 1.
+        kept: Bytes on the GPU that are to stay there between trials.
 
     Returns:
         What is still wrong, in sentences; a process with any should not be
@@ -53,7 +54,7 @@ def reset(*, threads: int) -> tuple[str, ...]:
     if torch.cuda.is_available():
         _free_workspaces()
         torch.cuda.empty_cache()
-    return leftovers(threads=threads)
+    return leftovers(threads=threads, kept=kept)
 
 
 def _free_workspaces() -> None:
@@ -66,7 +67,7 @@ def _free_workspaces() -> None:
         free()
 
 
-def leftovers(*, threads: int) -> tuple[str, ...]:
+def leftovers(*, threads: int, kept: int = 0) -> tuple[str, ...]:
     """What differs from a fresh process, in sentences; changes nothing."""
     checks = [
         (torch.get_num_threads() == threads, f"torch has {torch.get_num_threads()} threads"),
@@ -80,6 +81,6 @@ def leftovers(*, threads: int) -> tuple[str, ...]:
         (not torch.backends.cudnn.benchmark, "cuDNN's benchmark mode is on"),
     ]
     if torch.cuda.is_available():
-        left = torch.cuda.memory_allocated()
+        left = torch.cuda.memory_allocated() - kept
         checks.append((left <= _LEFT_ON_GPU, f"{left / 2**20:.0f} MiB are left on the GPU"))
     return tuple(text for good, text in checks if not good)

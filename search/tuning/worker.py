@@ -31,6 +31,7 @@ from search.training.fit import fit
 from search.training.inputs import Pixels, TrialData, trial_data
 from search.training.report import EpochReport
 from search.training.reset import reset
+from search.training.resident import resident
 from search.training.stored import StoredPrefix, StoreSettings
 from search.training.worth import Worth
 from search.tuning.job import TrialJob
@@ -47,6 +48,9 @@ class Worker:
         self._table = load_table(Path(job.table))
         self._states: OrderedDict[str, Mapping[str, Tensor] | None] = OrderedDict()
         self._streamed: StreamedImages | None = None
+        self._form: DecodedForm | None = None
+        self._resident: Tensor | None = None
+        """The images of this form on the GPU, where they fit."""
         cache = Path(job.cache)
         budget = default_budget(cache) if job.cache_bytes is None else job.cache_bytes
         self._store = StoreSettings(
@@ -68,7 +72,8 @@ class Worker:
         Raises:
             RuntimeError: If something of the last trial cannot be put back.
         """
-        wrong = reset(threads=self._job.threads)
+        kept = 0 if self._resident is None else self._resident.nbytes
+        wrong = reset(threads=self._job.threads, kept=kept)
         if wrong:
             raise RuntimeError("; ".join(wrong))
 
@@ -111,7 +116,13 @@ class Worker:
         self, config: TrialConfig, interpolation: str, note: Callable[[str], None]
     ) -> TrialData:
         form = DecodedForm(side=decoded_side(config.image_size), interpolation=interpolation)
-        return trial_data(self._table, self._images(form, note))
+        images = self._images(form, note)
+        if form != self._form:
+            self._form, self._resident = form, None  # room for the next before it comes
+            if self._device() == "cuda":
+                free, _ = torch.cuda.mem_get_info()
+                self._resident = resident(images, torch.device("cuda"), free=free)
+        return trial_data(self._table, images, resident=self._resident)
 
     def _images(self, form: DecodedForm, note: Callable[[str], None]) -> Pixels:
         if self._streamed is not None and self._streamed.form == form:

@@ -19,6 +19,7 @@ from search.training.metrics import metrics
 from search.training.predict import predict_probabilities
 from search.training.report import EpochReport
 from search.training.reset import reset
+from search.training.resident import resident
 
 pytestmark = [
     pytest.mark.gpu,
@@ -91,6 +92,18 @@ def test_views_are_those_of_the_cpu_within_a_level(policy: str) -> None:
         two = view(data, rows, number, geometry, torch.device("cuda")).cpu()
         far = (one - two).abs() > 2.01 * level
         assert far.float().mean() < 0.01  # equalise and posterise can turn a level into more
+
+
+def test_images_that_are_kept_on_the_card_give_the_same_views() -> None:
+    part, card = _data().train, torch.device("cuda")
+    kept = resident(part.images, card, free=torch.cuda.mem_get_info()[0])
+    assert kept is not None
+    geometry = Geometry(
+        image_size=SIZE, preprocessing=PREPROCESSING, policy="heavy", augmentation_seed=2
+    )
+    there = view(replace(part, resident=kept), np.arange(20), 2, geometry, card)
+    assert torch.equal(there, view(part, np.arange(20), 2, geometry, card))
+    assert reset(threads=torch.get_num_threads(), kept=kept.nbytes) == ()
 
 
 @pytest.mark.parametrize("depth", range(6))
