@@ -17,20 +17,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from search.backbones.info import Preprocessing
 from search.space.spec import Metric
 from search.training import resume
+from search.training.accumulate import backward, sees_parts
 from search.training.config import TrialConfig
 from search.training.draws import torch_seed
-from search.training.faults import Diverged, OutOfMemory
+from search.training.faults import Diverged
 from search.training.inputs import EVALUATION, TrialData
-from search.training.memory import peak_memory_mb, restart_peak
+from search.training.memory import out_of_memory, peak_memory_mb, restart_peak
 from search.training.metrics import metrics
 from search.training.optimiser import set_lr
-from search.training.predict import probabilities, suffix_logits
-from search.training.prefix import ComputedPrefix, PrefixFactory, precision, stream
+from search.training.predict import probabilities
+from search.training.prefix import ComputedPrefix, PrefixFactory, stream
 from search.training.report import EpochReport
 from search.training.run import Run, start
 from search.training.schedule import batches, epoch_order, lr_factor
@@ -52,6 +52,7 @@ def fit(
     objective: Metric = "balanced_accuracy",
     maximize: bool = True,
     prefix: PrefixFactory = ComputedPrefix,
+    micro_batch: int | None = None,
     reported: int | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[EpochReport]:
@@ -70,6 +71,11 @@ def fit(
         objective: Metric that picks the best epoch; the earliest wins a tie.
         maximize: Its direction.
         prefix: Gives what the frozen blocks put out; changes no result.
+        micro_batch: Images that go through the trained blocks at once, >= 1, where
+            ``config.batch_size`` of them do not fit; their gradients are added up to
+            those of the batch. Changes how the trial is computed, not which it is:
+            its checkpoints are used whatever this was. ``accumulate.py`` says what
+            differs. None, or no fewer than the batch, changes nothing.
         reported: How many epochs the caller has already: those after it are
             yielded, from the checkpoint or by training; those up to it are not,
             even where they must be trained again. None yields what is new since
@@ -96,6 +102,12 @@ def fit(
             device=device,
             prefix=prefix,
         )
+        at_once = micro_batch or config.batch_size
+        if at_once < config.batch_size and sees_parts(run.staged, run.frozen):
+            note(
+                f"its batch-norm layers see {at_once} images at once, not {config.batch_size}: "
+                "its result may differ from that of whole batches"
+            )
         saved = None
         if folder is not None:
             saved = resume.find(run, folder, objective, maximize=maximize, note=note)
@@ -107,7 +119,7 @@ def fit(
             yield report
     for epoch in range(len(curve) + 1, config.epochs + 1):
         with _faults():
-            report = _epoch(run, epoch)
+            report = _epoch(run, epoch, at_once)
             curve.append(report)
             if folder is not None:
                 best = resume.best_epoch(curve, objective, maximize=maximize)
@@ -116,11 +128,11 @@ def fit(
             yield report
 
 
-def _epoch(run: Run, epoch: int) -> EpochReport:
+def _epoch(run: Run, epoch: int, micro_batch: int) -> EpochReport:
     config = run.config
     began = time.perf_counter()
     with _own_randomness(run.device, torch_seed(config.seed, epoch)):
-        train_loss = _train(run, epoch)
+        train_loss = _train(run, epoch, micro_batch)
     trained = time.perf_counter()
     run.staged.set_mode(config.unfreeze_depth, training=False)
     if run.frozen == 0:  # of frozen blocks, features may be at hand: no image is looked at
@@ -148,7 +160,7 @@ def _epoch(run: Run, epoch: int) -> EpochReport:
     )
 
 
-def _train(run: Run, epoch: int) -> float:
+def _train(run: Run, epoch: int, micro_batch: int) -> float:
     """One pass over the train part; the mean loss over its batches."""
     config, staged = run.config, run.staged
     staged.set_mode(config.unfreeze_depth, training=True)
@@ -170,15 +182,16 @@ def _train(run: Run, epoch: int) -> float:
             lr_factor(step, steps=config.epochs * run.steps, warmup=config.warmup),
         )
         labels = run.labels[torch.from_numpy(chosen).to(run.device)]
-        with precision(run.device):
-            logits_BK = suffix_logits(staged, inputs, run.frozen)
-        loss = functional.cross_entropy(
-            logits_BK.float(), labels, label_smoothing=config.label_smoothing
+        total += backward(
+            staged,
+            inputs,
+            labels,
+            start=run.frozen,
+            label_smoothing=config.label_smoothing,
+            micro_batch=micro_batch,
         )
-        total += loss.detach()
         if (done + 1) % look == 0 or done + 1 == run.steps:
             _check(float(total), epoch, done)
-        loss.backward()  # type: ignore[no-untyped-call]
         run.adamw.step()
         run.adamw.zero_grad(set_to_none=True)  # here: no gradients beside the next activations
     return float(total) / run.steps
@@ -202,9 +215,8 @@ def _faults() -> Iterator[None]:
     """Memory errors of torch and Python as ours."""
     try:
         yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise OutOfMemory(str(error).splitlines()[0] if str(error) else "out of memory") from error
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error) or "CUDA out of memory" in str(error):
-            raise OutOfMemory(str(error).splitlines()[0]) from error
-        raise
+    except Exception as error:
+        short = out_of_memory(error)
+        if short is None or short is error:
+            raise
+        raise short from error

@@ -1,15 +1,26 @@
-"""How much memory a trial took at its peak; giving back what it left free."""
+"""How much memory a trial took at its peak; giving back what it left free; when it ran out."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import resource
 from pathlib import Path
 
 import torch
 
+from search.training.faults import OutOfMemory
+
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
+_SAID = (
+    "can't allocate memory",  # torch on a CPU
+    "not enough memory",
+    "out of memory",
+    "bad_alloc",
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN
+)
+"""In the text of a RuntimeError that is one of memory."""
 
 
 def restart_peak(device: torch.device) -> None:
@@ -50,3 +61,15 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
+
+
+def out_of_memory(error: Exception) -> OutOfMemory | None:
+    """What torch, Python or the system says of missing memory, as ours; else None."""
+    if isinstance(error, OutOfMemory):
+        return error
+    known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    said = isinstance(error, RuntimeError) and any(text in str(error) for text in _SAID)
+    refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if not (known or said or refused):
+        return None
+    return OutOfMemory(str(error).splitlines()[0] if str(error) else "out of memory")
