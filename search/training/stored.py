@@ -24,6 +24,7 @@ from search.data.cache import Room
 from search.data.images import Part
 from search.training.activations import ActivationStore, Family, arithmetic, shares
 from search.training.inputs import view
+from search.training.memory import give_back
 from search.training.prefix import Boundary, ComputedPrefix, chunk_size, padded, run_frozen
 from search.training.rows import from_rows
 from search.training.share import Share
@@ -160,6 +161,8 @@ class StoredPrefix:
                         return False
                     opened.refresh()
             left, again = taken, True
+        if again:  # computing leaves free memory behind that two trials at once do not have
+            give_back()
         return True
 
     def _share(
