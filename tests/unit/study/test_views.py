@@ -80,7 +80,10 @@ def test_an_empty_database_has_no_studies(url: str, tmp_path: Path) -> None:
     assert list_studies(url) == ()
 
 
-@pytest.mark.parametrize("made", range(1, 16))
+@pytest.mark.parametrize(
+    "made",
+    [pytest.param(n, marks=[] if n in (1, 8, 15) else pytest.mark.slow) for n in range(1, 16)],
+)
 def test_a_crash_while_the_tables_are_made_leaves_no_study_and_the_next_run_makes_the_rest(
     tmp_path: Path, url: str, specify: Specify, facts: StudyFacts, made: int
 ) -> None:
