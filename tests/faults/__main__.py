@@ -90,6 +90,8 @@ def _run_all(jobs: list[Job], began: float) -> list[Row]:
                 print(
                     f"{minutes:3}:{seconds:02}  {row.id:<4} {row.score:>10}  {state}  {row.fault}"
                 )
+                for fault in row.faults:
+                    print(f"        {fault}")
                 sys.stdout.flush()
     return _merged(rows)
 

@@ -70,15 +70,14 @@ def shown_by(starts: Iterable[Start]) -> Shown:
     return shown
 
 
-def judge(record: Record, starts: Iterable[Start], *, ended: bool) -> Verdict:
+def judge(shown: Shown, record: Record, *, ended: bool) -> Verdict:
     """Compare.
 
     Args:
-        record: The database now.
-        starts: Of the command, in order.
+        shown: By all starts of the command.
+        record: The database, read after that.
         ended: Whether the last of them has ended by itself, so that no trial runs.
     """
-    shown = shown_by(starts)
     there = record.epochs
     lost = []
     for number, epoch, text in shown.epochs:

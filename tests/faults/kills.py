@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from tests.faults.database import Record, read
-from tests.faults.judge import EPOCH, STARTS, judge
+from tests.faults.judge import EPOCH, STARTS, judge, shown_by
 from tests.faults.place import Place, Start
 from tests.faults.row import Row
 
@@ -82,7 +82,7 @@ def kill_drivers(place: Place, kills: int, *, seed: int, fault: str) -> Row:
         so_far.watch(kill, start)
         so_far.moments[_moment(start)] += 1
         record = read(place.url)
-        verdict = judge(record, place.starts, ended=False)
+        verdict = judge(shown_by(place.starts), record, ended=False)
         so_far.blame(kill, [*verdict.faults, *changed(before, record)])
         before = record
     figures = _end(place, so_far, before, kills)
@@ -107,7 +107,7 @@ def _end(place: Place, so_far: Kills, before: Record, kills: int) -> str:
     if status != 0:
         so_far.blame(kills, [f"the last start: exit {status}: {last.error_text[-500:]}"])
     record = read(place.url)
-    verdict = judge(record, place.starts, ended=True)
+    verdict = judge(shown_by(place.starts), record, ended=True)
     so_far.blame(kills, [*verdict.faults, *changed(before, record)])
     settled = record.count("COMPLETE", "PRUNED", "FAIL")
     if settled != trials:

@@ -35,9 +35,10 @@ def outages(folder: Path, server: Postgres, *, each: int, seed: int) -> Row:
         with server.down(length):
             time.sleep(length)
         wrong = _after(start)
+        # What is shown is committed, so the database is read later than the screen.
+        shown = shown_by(place.starts)
         record = read(place.url)
-        # What is shown is committed, and the database is read later than the screen.
-        wrong += judge(record, place.starts, ended=False).faults
+        wrong += judge(shown, record, ended=False).faults
         wrong += changed(before, record)
         before = record
         survived += not wrong
@@ -49,7 +50,7 @@ def outages(folder: Path, server: Postgres, *, each: int, seed: int) -> Row:
     status = start.wait(seconds=60.0)
     if status != 143:
         faults.append(f"exit {status}: {start.error_text[-500:]}")
-    verdict = judge(read(place.url), place.starts, ended=True)
+    verdict = judge(shown_by(place.starts), read(place.url), ended=True)
     faults += verdict.faults
     if not said:
         faults.append("nothing was said of the outages")
@@ -91,13 +92,13 @@ def stays_away(folder: Path, server: Postgres, times: int) -> Row:
         said = [line for line in start.lines if "could not be recorded" in line]
         server.start()
         there = read(place.url)
-        wrong += judge(there, place.starts, ended=False).faults
+        wrong += judge(shown_by(place.starts), there, ended=False).faults
         waited = _unrecorded(said)
         following = place.run()
         following.wait_for(EPOCH.pattern, count=waited + 1, seconds=90.0)
         following.kill()
         now = read(place.url)
-        wrong += judge(now, place.starts, ended=False).faults
+        wrong += judge(shown_by(place.starts), now, ended=False).faults
         wrong += changed(there, now)
         gained = len(now.epochs) - len(there.epochs)
         kept += waited

@@ -43,7 +43,11 @@ resources: {{concurrency: {concurrency}}}
 checkpoints: {{dir: studies, keep: 2}}
 """
 MARK = "FAULTS_MARK"
-AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+AGENTS = (
+    *("ray::DashboardA", "ray::RuntimeEnvA"),
+    *("ray/dashboard/agent.py", "runtime_env/agent/main.py"),
+)
+"""Titles and, before they have one, scripts of the two agents of a node."""
 
 
 @dataclass
@@ -132,14 +136,14 @@ class Start:
             agents: That Ray's two agents may take, where that is longer. They train and
                 write nothing; killed with their driver, they wait a minute to report it.
         """
-        limits = dict.fromkeys(AGENTS, seconds if agents is None else agents)
         began = time.monotonic()
         while living := self.family():
             passed = time.monotonic() - began
-            if any(passed > limits.get(_name(each), seconds) for each in living):
+            limits = [agents if agents and _is_agent(each) else seconds for each in living]
+            if any(passed > limit for limit in limits):
                 break
             time.sleep(0.3)
-        names = [_name(process) for process in living]
+        names = [_name(process)[-160:] for process in living]
         for process in living:
             try:
                 process.kill()
@@ -149,10 +153,15 @@ class Start:
 
 
 def _name(process: psutil.Process) -> str:
+    """Its command line, or the title that it gave itself, as Ray's workers do."""
     try:
-        return str(process.name())
+        return " ".join(process.cmdline()).strip()
     except psutil.Error:
         return "gone"
+
+
+def _is_agent(process: psutil.Process) -> bool:
+    return any(text in _name(process) for text in AGENTS)
 
 
 def _is_zombie(process: psutil.Process) -> bool:

@@ -34,7 +34,7 @@ EDITS = (
     "data.split.seed=5",
     "sampler.name=random",
     "scheduler.reduction_factor=2",
-    "weights.source=torchvision",
+    "space.views=2",
 )
 """Each gives other trials, or values that cannot be compared."""
 ALLOWED = (("--minutes", "600"), ("--concurrency", "2"), ("--set", "checkpoints.keep=3"))

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from tests.faults.database import read
-from tests.faults.judge import EPOCH, judge
+from tests.faults.judge import EPOCH, judge, shown_by
 from tests.faults.kills import changed
 from tests.faults.place import Place
 from tests.faults.row import Row
@@ -29,7 +29,7 @@ def all_diverge(folder: Path) -> list[Row]:
     start = place.run(*(word for each in EXPLOSIVE for word in ("--set", each)))
     status = start.wait()
     record = read(place.url)
-    faults = list(judge(record, place.starts, ended=True).faults)
+    faults = list(judge(shown_by(place.starts), record, ended=True).faults)
     diverged = sum(t.attributes.get("reason") == "diverged" for t in record.trials)
     stops = []
     if status != 5:
@@ -84,7 +84,7 @@ def damaged_checkpoints(folder: Path) -> Row:
         wrong = []
         if not kind and start.wait() != 0:
             wrong.append(f"exit {start.wait()}: {start.error_text[-400:]}")
-        wrong += judge(read(place.url), place.starts, ended=not kind).faults
+        wrong += judge(shown_by(place.starts), read(place.url), ended=not kind).faults
         previous = len(place.starts) - 2
         if previous >= 0 and "a checkpoint is not used" not in start.text:
             wrong.append(f"{kinds[previous]}: it is not said that a checkpoint is not used")
@@ -185,7 +185,11 @@ def _filled(place: Place, disk: Path) -> list[str]:
     after = read(place.url)
     if after.count("COMPLETE", "PRUNED") != before.count("COMPLETE", "PRUNED") + 2:
         faults.append(f"with room again: {[trial.state for trial in after.trials]}")
-    return [*faults, *changed(before, after), *judge(after, place.starts, ended=True).faults]
+    return [
+        *faults,
+        *changed(before, after),
+        *judge(shown_by(place.starts), after, ended=True).faults,
+    ]
 
 
 def _half_written(disk: Path) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from tests.faults.database import read
-from tests.faults.judge import judge
+from tests.faults.judge import judge, shown_by
 from tests.faults.place import Place, Start
 from tests.faults.row import Row
 from tests.faults.writes import injected
@@ -54,7 +54,7 @@ def kill_workers(folder: Path, kills: int, *, seed: int) -> Row:
     if status != 0:
         faults.append(f"exit {status}: {start.error_text[-500:]}")
     record = read(place.url)
-    faults += judge(record, place.starts, ended=True).faults
+    faults += judge(shown_by(place.starts), record, ended=True).faults
     for each in record.trials:
         if each.state != "COMPLETE" or sorted(each.curve) != list(range(1, EPOCHS + 1)):
             faults.append(f"trial {each.number}: {each.state} with {len(each.curve)} epochs")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.database import read
-from tests.faults.judge import judge
+from tests.faults.judge import judge, shown_by
 from tests.faults.place import Place, Start
 from tests.faults.row import Row
 
@@ -102,7 +102,7 @@ def crash_at(folder: Path, known: Reference, points: tuple[str, ...]) -> Row:
         if status != -9:
             faults.append(f"exit {status} after {met[-1:]}: {start.error_text[-600:]}")
             break
-        verdict = judge(read(place.url), place.starts, ended=False)
+        verdict = judge(shown_by(place.starts), read(place.url), ended=False)
         faults += [f"after {met[-1]}: {fault}" for fault in verdict.faults]
         if verdict.faults:
             break
@@ -127,7 +127,7 @@ def crash_at(folder: Path, known: Reference, points: tuple[str, ...]) -> Row:
 
 def _compared(place: Place, known: Reference) -> list[str]:
     record = read(place.url)
-    faults = list(judge(record, place.starts, ended=True).faults)
+    faults = list(judge(shown_by(place.starts), record, ended=True).faults)
     table = record.table()
     for ours, theirs in zip(table, known.table, strict=False):
         if ours != theirs:
