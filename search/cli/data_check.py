@@ -11,12 +11,15 @@ from pathlib import Path
 
 from search.problems import Exit, SearchError, fail
 from search.space.spec import DataSpec
+from search.space.urls import is_url, shown
 
 _GIVE = "--data FOLDER (a folder per class) or --data FILE.csv"
 
 
 def data_place(data: DataSpec) -> str:
     """Where the data are: the name of a sample, or an absolute path."""
+    if data.path is not None and is_url(data.path):
+        return shown(data.path)
     return data.sample if data.sample is not None else str(_path(data))
 
 
@@ -31,6 +34,10 @@ def check_data(data: DataSpec) -> None:
         from search.data.sample import list_sample
 
         list_sample(data.sample)
+    elif data.path is not None and is_url(data.path):
+        from search.data.remote import check_protocol
+
+        check_protocol(data.path)  # what is there is looked at by the run
     elif data.path is not None:
         _check_folder(_path(data))
     else:

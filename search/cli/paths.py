@@ -6,20 +6,9 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from search.data.place import cache_folder as cache_folder
+
 DEFAULT_STORAGE = "sqlite:///studies/studies.db"
-
-
-def cache_folder(env: Mapping[str, str], of_space: str | None = None) -> Path:
-    """The folder for decoded images, activations and fetched weights; not created here.
-
-    What the space file says, else ``SEARCH_CACHE``, else the platform's own.
-    """
-    chosen = of_space or env.get("SEARCH_CACHE")
-    if chosen:
-        return Path(chosen).expanduser().absolute()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("search", appauthor=False))
 
 
 def study_folder(checkpoints: str, study: str) -> Path:

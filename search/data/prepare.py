@@ -25,6 +25,7 @@ from search.data.read import find_images
 from search.data.split import assign_parts, take_subset
 from search.problems import Exit, Problem, SearchError, fail
 from search.space.spec import DataSpec
+from search.space.urls import is_url, shown
 
 _SAVE_EVERY = 30.0
 """Seconds of checking that a kill may cost."""
@@ -70,8 +71,10 @@ def prepare(
             bad; Exit.MISSING if a sample's package is not installed.
     """
     progress("finding images", 0, 0)
-    listing = find_images(spec, base=base)
+    listing = find_images(spec, base=base, cache=cache, progress=progress)
     where = str(listing.root) if spec.manifest is None else spec.manifest
+    if spec.path is not None and is_url(spec.path):
+        where = shown(spec.path)
     check_classes(listing.images, listing.classes, where=where)
     images = _subset(listing, spec)
     checked = check_files(

@@ -8,16 +8,27 @@ from pathlib import Path
 from search.data.csv_manifest import list_manifest
 from search.data.folder import list_folder
 from search.data.listing import Listing
+from search.data.parallel import Progress
 from search.data.sample import list_sample
 from search.space.spec import DataSpec
+from search.space.urls import is_url
 
 
-def find_images(spec: DataSpec, *, base: Path) -> Listing:
-    """List the images that ``spec`` names; none is opened.
+def find_images(
+    spec: DataSpec,
+    *,
+    base: Path,
+    cache: Path,
+    progress: Progress = lambda _what, _done, _total: None,
+) -> Listing:
+    """List the images that ``spec`` names; none is opened. Those at a URL are copied
+    into the cache first.
 
     Args:
         spec: With exactly one of path, manifest and sample.
         base: Where relative paths start: the current folder.
+        cache: Our cache folder.
+        progress: Told of what is copied.
 
     Raises:
         SearchError: Exit.DATA if the data cannot be used; Exit.MISSING if a
@@ -27,6 +38,10 @@ def find_images(spec: DataSpec, *, base: Path) -> Listing:
     given = [name for name in (spec.path, spec.manifest, spec.sample) if name is not None]
     if len(given) != 1:
         raise ValueError(f"need one of path, manifest and sample, got {given}")
+    if spec.path is not None and is_url(spec.path):
+        from search.data.remote import fetch_folder
+
+        return list_folder(fetch_folder(spec.path, cache=cache, progress=progress))
     if spec.path is not None:
         return list_folder(absolute(spec.path, base))
     if spec.manifest is not None:

@@ -7,6 +7,10 @@ from collections.abc import Mapping
 
 # Greedy to the last @: a password that was not percent-encoded is hidden whole.
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)(.+)(?=@)|([?&](?:ssl)?password=)([^&\s'\"]+)")
+# Of signed URLs: S3 (X-Amz-Signature), Google (X-Goog-Credential), Azure (sig), others.
+_SIGNED = re.compile(
+    r"([?&][\w.-]*(?:sig|signature|token|secret|credential|accesskeyid)=)([^&\s'\"]+)", re.I
+)
 _VARIABLE = re.compile(r"\$\{env:([^{}]*)\}")
 
 
@@ -20,7 +24,8 @@ def redact(url: str) -> str:
 
 
 def masked(line: str) -> str:
-    """``line`` with ``*`` for every character of a password: columns stay."""
+    """``line`` with ``*`` for every character of a password or a signature: columns stay."""
+    line = _SIGNED.sub(lambda m: m[1] + "*" * len(m[2]), line)
     return _PASSWORD.sub(
         lambda m: m[0] if "${env:" in m[0] else (m[1] or m[3]) + "*" * len(m[2] or m[4]), line
     )

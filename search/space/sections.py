@@ -7,6 +7,7 @@ from typing import Literal
 
 from search.problems import did_you_mean
 from search.space.nodes import Entries, Node, Scalar, listed, quote
+from search.space.places import read_path, read_path_or_url
 from search.space.report import Report
 from search.space.scalars import (
     Bounds,
@@ -87,8 +88,8 @@ def read_data(
             near or f"one of {listed(sorted(samples))}",
         )
     return DataSpec(
-        path=fields.read_or_none("path", text),
-        manifest=fields.read_or_none("manifest", text),
+        path=fields.read_or_none("path", read_path_or_url),
+        manifest=fields.read_or_none("manifest", read_path),
         sample=sample,
         split=fields.read("split", read_split, SplitSpec()),
         max_images=fields.read_or_none("max_images", at_least_one),
@@ -239,7 +240,7 @@ def read_checkpoints(node: Node, report: Report) -> CheckpointsSpec:
     if fields is None:
         return CheckpointsSpec()
     return CheckpointsSpec(
-        dir=fields.read("dir", text, "studies"), keep=fields.read("keep", at_least_one, 3)
+        dir=fields.read("dir", read_path, "studies"), keep=fields.read("keep", at_least_one, 3)
     )
 
 
@@ -257,7 +258,7 @@ def read_cache(node: Node, report: Report) -> CacheSpec:
         return one_of(node, what, report, ACTIVATION_TYPES)
 
     return CacheSpec(
-        dir=fields.read_or_none("dir", text),
+        dir=fields.read_or_none("dir", read_path),
         max_gb=fields.read_or_none("max_gb", size),
         activations=fields.read("activations", exact, "float16"),
     )

@@ -171,7 +171,7 @@ def test_what_is_no_manifest_is_refused(folder: Path, text: str | bytes, said: s
 def test_what_a_spreadsheet_saved_is_named_with_what_to_save_instead(folder: Path) -> None:
     (folder / "my list.csv").write_bytes("path\tlabel\na.png\tcat\n".encode("utf-16"))
     with pytest.raises(SearchError) as caught:
-        find_images(DataSpec(manifest="my list.csv"), base=folder)
+        find_images(DataSpec(manifest="my list.csv"), base=folder, cache=folder / "unused")
     assert caught.value.status is Exit.DATA
     fix = caught.value.problems[0].fix
     assert '"CSV UTF-8 (Comma delimited)"' in fix
@@ -180,7 +180,7 @@ def test_what_a_spreadsheet_saved_is_named_with_what_to_save_instead(folder: Pat
 
 def test_a_manifest_that_is_not_there_is_refused(folder: Path) -> None:
     with pytest.raises(SearchError, match="cannot be read: no such file"):
-        find_images(DataSpec(manifest="none.csv"), base=folder)
+        find_images(DataSpec(manifest="none.csv"), base=folder, cache=folder / "unused")
 
 
 def test_the_manifest_starts_at_the_base_and_its_entries_at_the_manifest(
@@ -188,5 +188,7 @@ def test_the_manifest_starts_at_the_base_and_its_entries_at_the_manifest(
 ) -> None:
     pictures("img", 2)
     (folder / "list.csv").write_text("path,label\nimg/00.png,a\nimg/01.png,b\n")
-    listing = find_images(DataSpec(manifest="data/list.csv"), base=folder.parent)
+    listing = find_images(
+        DataSpec(manifest="data/list.csv"), base=folder.parent, cache=folder / "unused"
+    )
     assert [(listing.root / image.path).is_file() for image in listing.images] == [True, True]

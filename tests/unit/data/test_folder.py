@@ -256,7 +256,7 @@ def test_what_is_no_folder_is_refused(folder: Path) -> None:
 
 def test_a_relative_path_starts_at_the_base(folder: Path, pictures: Pictures) -> None:
     pictures("cat", 1)
-    listing = find_images(DataSpec(path="data"), base=folder.parent)
+    listing = find_images(DataSpec(path="data"), base=folder.parent, cache=folder / "unused")
     assert listing.root == folder.resolve()
 
 
@@ -265,9 +265,12 @@ def test_a_tilde_is_the_home_folder(
 ) -> None:
     pictures("cat", 1)
     monkeypatch.setenv("HOME", str(folder.parent))
-    assert find_images(DataSpec(path="~/data"), base=Path("/nowhere")).root == folder.resolve()
+    assert (
+        find_images(DataSpec(path="~/data"), base=Path("/nowhere"), cache=Path("/nowhere")).root
+        == folder.resolve()
+    )
 
 
 def test_exactly_one_source_is_given() -> None:
     with pytest.raises(ValueError, match="need one of path, manifest and sample"):
-        find_images(DataSpec(path="a", sample="b"), base=Path("."))
+        find_images(DataSpec(path="a", sample="b"), base=Path("."), cache=Path("."))
