@@ -21,8 +21,9 @@ from tests.faults.row import Row
 
 PLENTY = 5000
 """More trials than any row comes to."""
-GONE_SECONDS, AGENTS_GONE_SECONDS = 10.0, 90.0
-"""So soon nothing of a killed session may live any more, but for Ray's idle agents."""
+GONE_SECONDS, AGENTS_GONE_SECONDS = 30.0, 90.0
+"""So soon nothing of a killed session may live any more: what was still importing when
+its driver was killed imports to the end first; Ray's idle agents take a minute."""
 BEFORE, BETWEEN, AMONG = "before the first trial", "between ask and first report", "later"
 
 
@@ -36,6 +37,8 @@ class Kills:
     moments: Counter[str] = field(default_factory=Counter)
     left: int = 0
     """Processes that outlived their killed driver for too long."""
+    slowest: float = 0.0
+    """Seconds until the last process of a killed session, but Ray's agents, was gone."""
     watchers: list[threading.Thread] = field(default_factory=list)
 
     def blame(self, kill: int, faults: list[str]) -> None:
@@ -49,6 +52,7 @@ class Kills:
         def look() -> None:
             left = start.left_after(GONE_SECONDS, agents=AGENTS_GONE_SECONDS)
             self.left += len(left)
+            self.slowest = max(self.slowest, start.gone_after)
             if left:
                 self.blame(kill, [f"of its processes there were left: {', '.join(left)}"])
 
@@ -115,7 +119,8 @@ def _end(place: Place, so_far: Kills, before: Record, kills: int) -> str:
     for watcher in so_far.watchers:
         watcher.join()
     moments = ", ".join(f"{so_far.moments[name]} {name}" for name in (BEFORE, BETWEEN, AMONG))
-    return f"{moments}; {verdict.figures}; processes left {so_far.left}"
+    gone = f"processes left {so_far.left} (gone within {so_far.slowest:.0f} s)"
+    return f"{moments}; {verdict.figures}; {gone}"
 
 
 def _wait_for_the_moment(start: Start, kill: int, moments: random.Random) -> None:

@@ -62,6 +62,8 @@ class Start:
 
     def __post_init__(self) -> None:
         self._seen: list[psutil.Process] = []
+        self.gone_after = 0.0
+        """Seconds after which nothing but Ray's agents was left; see :meth:`left_after`."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -137,31 +139,33 @@ class Start:
                 write nothing; killed with their driver, they wait a minute to report it.
         """
         began = time.monotonic()
-        while living := self.family():
+        while living := {each: name for each in self.family() if (name := _name(each))}:
             passed = time.monotonic() - began
-            limits = [agents if agents and _is_agent(each) else seconds for each in living]
-            if any(passed > limit for limit in limits):
+            late = [name for name in living.values() if not (agents and _is_agent(name))]
+            if late:
+                self.gone_after = passed
+            if passed > (seconds if late else agents or seconds):
                 break
-            time.sleep(0.3)
-        names = [_name(process)[-160:] for process in living]
+            time.sleep(0.5)
         for process in living:
             try:
                 process.kill()
             except psutil.Error:
                 continue
-        return names
+        return [name[-160:] for name in living.values()]
 
 
 def _name(process: psutil.Process) -> str:
-    """Its command line, or the title that it gave itself, as Ray's workers do."""
+    """Its command line, or the title that it gave itself, as Ray's workers do; empty
+    when it has ended."""
     try:
         return " ".join(process.cmdline()).strip()
     except psutil.Error:
-        return "gone"
+        return ""
 
 
-def _is_agent(process: psutil.Process) -> bool:
-    return any(text in _name(process) for text in AGENTS)
+def _is_agent(name: str) -> bool:
+    return any(text in name for text in AGENTS)
 
 
 def _is_zombie(process: psutil.Process) -> bool:
