@@ -227,6 +227,9 @@ def _facts(trial: TrialView) -> Iterable[tuple[str, str]]:
         yield "time", duration(float(known["seconds"]))
     if isinstance(known.get("peak_memory_mb"), int | float):
         yield "peak memory", f"{float(known['peak_memory_mb']):.0f} MB"
+    if isinstance(known.get("micro_batch"), int):
+        why = "a whole batch did not fit the memory"
+        yield "micro-batch", f"{known['micro_batch']} images at once: {why}"
     if known.get("host"):
         yield "host", printable(str(known["host"]))
     if trial.started is not None:

@@ -92,7 +92,8 @@ class TrialView:
     ended: datetime | None
     attributes: Mapping[str, Any]
     """seconds, epochs, parameters_trained, parameters_total, peak_memory_mb,
-    host, detail, and the last report's metrics under ``metrics``."""
+    host, detail, micro_batch where it is not the batch, and the last report's metrics
+    under ``metrics``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ READY = "ready"
 LAST = "last"
 """Attribute of a trial: what its last report brought."""
 
-_COLUMNS = ("parameters_trained", "parameters_total", "peak_memory_mb", "host")
+_COLUMNS = ("parameters_trained", "parameters_total", "peak_memory_mb", "host", "micro_batch")
 """Of the last report; columns of their own in the dashboard once settled."""
 
 

@@ -232,13 +232,18 @@ class Conductor:
             return True
         return False
 
+    def trial(self, ray_id: str) -> Live | None:
+        """A trial that Ray has now."""
+        return self._live.get(ray_id)
+
     def worker_died(self, ray_id: str, death: Death) -> None:
         """Ray lost a trial's worker; it starts the trial again, or gives up."""
         live = self._live.get(ray_id)
         if live is None:
             return
         live.deaths.append(death)
-        what = f"trial {live.number}: its {endings.happened(death)} after epoch {live.epochs}"
+        said = f" {death.said}" if death.said else ""
+        what = f"trial {live.number}: its {endings.happened(death)} after epoch {live.epochs}{said}"
         self._behind.put(partial(self._listener, Note(level="warning", text=what)))
 
     def gave_up(self, ray_id: str) -> None:

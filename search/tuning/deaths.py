@@ -40,7 +40,8 @@ def death_of(error: BaseException | None) -> Death:
     cause = error.cause if isinstance(error, ray_errors.RayTaskError) else error
     # torch's error has the name of Ray's; the driver does not import torch for it.
     if isinstance(cause, _MEMORY) or type(cause).__name__ == "OutOfMemoryError":
-        return Death(reason=FailReason.OUT_OF_MEMORY, text=text)
+        said = str(cause) if isinstance(cause, OutOfMemory) else ""
+        return Death(reason=FailReason.OUT_OF_MEMORY, text=text, said=said)
     preempted = isinstance(cause, ray_errors.RayActorError) and cause.preempted
     died_with_node = isinstance(cause, ray_errors.ActorDiedError) and _NODE_TEXT in text
     if isinstance(cause, _NODE) or preempted or died_with_node:

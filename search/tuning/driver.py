@@ -29,6 +29,7 @@ from search.tuning.conductor import Conductor
 from search.tuning.events import Idle, Listener, Note
 from search.tuning.homes import homes_of
 from search.tuning.job import TrialJob
+from search.tuning.killed import Killed
 from search.tuning.landing import land
 from search.tuning.resources import Allocation
 from search.tuning.retention import tidy
@@ -204,7 +205,7 @@ class _Fit(threading.Thread):
             reduction_factor=spec.scheduler.reduction_factor,
             stops=spec.scheduler.name == "asha",
             on_report=conductor.on_report,
-            on_death=conductor.worker_died,
+            on_death=Killed(conductor, self._resolve, self._job).died,
         )
         conductor.recall(scheduler)
         hand_deaths_on()

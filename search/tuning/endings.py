@@ -29,6 +29,8 @@ class Death:
     """CRASHED, LOST_NODE or OUT_OF_MEMORY."""
     text: str = ""
     """What Ray says of it; may be long."""
+    said: str = ""
+    """What the worker had to say, and what comes of it: ``with 32 images at once; ...``."""
 
 
 _HAPPENED = {

@@ -2,8 +2,9 @@
 
 The heavy imports happen here, in the worker. A fault of a trial is a result
 with a ``failure``, so that the actor can be reused; only a death of the process
-is Ray's business. After an out-of-memory the process is left for a fresh one:
-the step raises, Ray starts the trial again elsewhere, and finds the mark.
+is Ray's business. After an out-of-memory the process is left for a fresh one: the
+step raises, and Ray starts the trial again elsewhere, with half as many images at
+once (``shortage.py``).
 """
 
 from __future__ import annotations
@@ -21,12 +22,11 @@ from search.disk import disk_full
 from search.problems import SearchError, printable
 from search.study.records import FailReason, Outcome, State
 from search.tuning.job import Told, TrialJob, trial_folder, unpack
+from search.tuning.shortage import Shortages, remember, shortages
 
 if TYPE_CHECKING:
     from search.training.config import TrialConfig
     from search.training.report import EpochReport
-
-_MEMORY_MARK = "out-of-memory"
 
 
 class FineTune(tune.Trainable):
@@ -36,6 +36,8 @@ class FineTune(tune.Trainable):
     _notes: list[str]
     """What a person should know and was not told yet."""
     _store_notes: list[str]
+    _memory: Shortages | None
+    """When the trial ran out of memory before; read at its first step."""
     _worn: str = ""
     """What of the last trial could not be put back."""
 
@@ -68,24 +70,28 @@ class FineTune(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train one epoch and report it, or say what went wrong."""
-        from search.training.faults import Diverged, OutOfMemory
+        from search.training.faults import Diverged
+        from search.training.memory import out_of_memory
 
         if self._worn:
             raise RuntimeError(f"this process is not reused: {self._worn}")
-        mark = trial_folder(self._folder, self._number) / f"{_MEMORY_MARK}-{self._job.run}"
-        if mark.exists():
-            return _failure(FailReason.OUT_OF_MEMORY, mark.read_text(encoding="utf-8"), "")
+        folder, batch_size = trial_folder(self._folder, self._number), self._trial.batch_size
         try:
+            if self._memory is None:
+                self._memory = shortages(folder, batch_size)
+                if self._memory.over(self._job.run):
+                    return _failure(FailReason.OUT_OF_MEMORY, self._memory.text, "")
+                self._notes += _as_before(self._memory, self._job.run)
             report = next(self._epochs)
         except Diverged as error:
             return _failure(FailReason.DIVERGED, str(error), "")
-        except OutOfMemory as error:
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.write_text(str(error), encoding="utf-8")
-            raise
         except SearchError as error:
             return _failure(FailReason.BAD_DATA, str(error).splitlines()[0], str(error))
         except Exception as error:
+            short = out_of_memory(error)
+            if short is not None:
+                said = remember(folder, batch_size, run=self._job.run, why=str(short))
+                raise type(short)(said) from error
             full = disk_full(error)
             if full is not None:
                 return {"value": math.nan, "told": Told(attributes={}, disk_full=str(full))}
@@ -97,21 +103,26 @@ class FineTune(tune.Trainable):
         return {
             "epoch": report.epoch,
             "value": float(report.metrics[self._job.objective]),
-            "told": Told(attributes=_attributes(report), notes=notes, store_notes=store_notes),
+            "told": Told(
+                attributes=_attributes(report, at_once=self._memory.at_once, of=batch_size),
+                notes=notes,
+                store_notes=store_notes,
+            ),
         }
 
     def _begin(self, config: dict[str, Any]) -> None:
-        trial, self._number, reported = unpack(config)
+        self._trial, self._number, reported = unpack(config)
         self._notes, self._store_notes = [], []
-        self._epochs = self._train(trial, reported)
+        self._memory = None
+        self._epochs = self._train(self._trial, reported)
 
     def _train(self, trial: TrialConfig, reported: int) -> Iterator[EpochReport]:
         """The epochs; a generator, so that every fault surfaces in ``step``."""
-        folder = trial_folder(self._folder, self._number)
         yield from self._worker.train(
             trial,
-            folder,
+            trial_folder(self._folder, self._number),
             reported=reported,
+            micro_batch=None if self._memory is None else self._memory.at_once,
             note=lambda text: self._notes.append(text),
             store_note=lambda text: self._store_notes.append(text),
         )
@@ -122,9 +133,20 @@ def _nothing() -> Iterator[EpochReport]:
     return iter(())
 
 
-def _attributes(report: EpochReport) -> dict[str, Any]:
+def _as_before(memory: Shortages, run: str) -> list[str]:
+    """What to say of shortages of an earlier run; those of this one were told."""
+    if not memory.past or memory.past[-1].run == run:
+        return []
+    return [
+        f"it ran out of memory in an earlier run, {memory.text}; "
+        f"it goes on with {memory.at_once} at once, same effective batch"
+    ]
+
+
+def _attributes(report: EpochReport, *, at_once: int, of: int) -> dict[str, Any]:
     """What the study keeps of an epoch beside the objective. NaN is no JSON."""
     return {
+        **({"micro_batch": at_once} if at_once != of else {}),
         "metrics": {
             name: value if math.isfinite(value) else None for name, value in report.metrics.items()
         },

@@ -83,6 +83,7 @@ class Worker:
         folder: Path,
         *,
         reported: int,
+        micro_batch: int | None = None,
         note: Callable[[str], None] = lambda _: None,
         store_note: Callable[[str], None] = lambda _: None,
     ) -> Iterator[EpochReport]:
@@ -92,6 +93,7 @@ class Worker:
             config: The trial.
             folder: Of its checkpoints; made if needed.
             reported: Epochs that the study has already.
+            micro_batch: Images at once; None takes the whole batch.
             note: Told what a person should know of the trial.
             store_note: Told what a person should know of stored images and features.
         """
@@ -107,6 +109,7 @@ class Worker:
             folder=folder,
             objective=self._job.objective,
             maximize=self._job.maximize,
+            micro_batch=micro_batch,
             reported=reported,
             prefix=partial(StoredPrefix, settings=self._store, note=store_note),
             note=note,

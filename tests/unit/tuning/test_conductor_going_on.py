@@ -25,6 +25,15 @@ def test_an_epoch_read_again_by_a_new_worker_is_not_judged_again() -> None:
     assert len(run.said(EpochDone)) == 1
 
 
+def test_what_a_worker_says_of_its_death_is_said_with_it() -> None:
+    run = Run(spec())
+    run.ask("a")
+    said = "with 8 images at once; once more with 4 at once, same effective batch"
+    run.conductor.worker_died("a", Death(reason=FailReason.OUT_OF_MEMORY, said=said))
+    notes = [note.text for note in run.said(Note) if isinstance(note, Note)]
+    assert notes == [f"trial 0: its worker ran out of memory after epoch 0 {said}"]
+
+
 def test_a_worker_that_keeps_dying_is_a_crash() -> None:
     run = Run(spec())
     run.ask("a")

@@ -80,6 +80,12 @@ def test_a_death_keeps_what_ray_said() -> None:
     assert "node has died" in death_of(died("its node has died")).text
 
 
+def test_a_worker_that_ran_out_of_memory_says_what_comes_of_it() -> None:
+    said = "with 32 images at once; once more with 16 at once, same effective batch"
+    assert death_of(of_a_task(OutOfMemory(said))).said == said
+    assert death_of(ray_errors.OutOfMemoryError("low on memory")).said == ""
+
+
 def test_what_tune_would_end_the_run_for_becomes_an_error_of_the_actor() -> None:
     handed = of_an_actor(ray_errors.OutOfMemoryError("low on memory"))
     assert isinstance(handed, ray_errors.RayActorError)
