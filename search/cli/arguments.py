@@ -76,7 +76,10 @@ Study = Annotated[
 ]
 Address = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="A running Ray cluster; else Ray starts here."),
+    typer.Option(
+        metavar="HOST:PORT",
+        help="A running Ray cluster, or auto; else RAY_ADDRESS; else Ray starts here.",
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ body when it is called.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -97,11 +98,12 @@ def plan(
     Next: search run SPACE, with the same flags.
     """
     from search.cli.plan import plan as body
+    from search.tuning.address import chosen
 
     body(
         space,
         space_flags(data, name, trials, minutes, stop_after, concurrency, storage, sets),
-        cluster=address is not None,
+        cluster=chosen(address, os.environ) is not None,
     )
 
 

@@ -39,6 +39,8 @@ class Ready:
     licence: str = ""
     streamed: tuple[DecodedForm, ...] = ()
     """What there is no room to store as decoded images: decoded in every epoch."""
+    decoded: tuple[DecodedForm, ...] = ()
+    """What is stored as decoded images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,7 @@ def _ready(message: dict[str, Any]) -> Ready:
         left_out=tuple(message["left_out"]),
         licence=message["licence"],
         streamed=tuple(DecodedForm(**row) for row in message["streamed"]),
+        decoded=tuple(DecodedForm(**row) for row in message["decoded"]),
     )
 
 

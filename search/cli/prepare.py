@@ -51,7 +51,7 @@ def prepare(request: Request, listener: Listener) -> Ready:
     if streaming.forms:
         listener(Note(text=str(streaming), level="warning"))
     backbones, left_out = _weights(spec, cache, request.fixed, listener)
-    _decode(spec, table, backbones, cache, listener, streamed=streaming.forms)
+    decoded = _decode(spec, table, backbones, cache, listener, streamed=streaming.forms)
     return Ready(
         table=file,
         fingerprint=table.fingerprint,
@@ -61,6 +61,7 @@ def prepare(request: Request, listener: Listener) -> Ready:
         left_out=tuple(left_out),
         licence=table.licence,
         streamed=streaming.forms,
+        decoded=decoded,
     )
 
 
@@ -129,8 +130,8 @@ def _decode(
     listener: Listener,
     *,
     streamed: tuple[DecodedForm, ...],
-) -> None:
-    """Decode all images once for each form that is stored."""
+) -> tuple[DecodedForm, ...]:
+    """Decode all images once for each form that is stored; these forms."""
     from search.backbones.catalogue import sizes
     from search.data.store import decoded_side, ensure_decoded
 
@@ -143,8 +144,8 @@ def _decode(
         for backbone in backbones
         for size in image_sizes_of(spec.space)
     }
-    wanted = forms.difference(streamed)
-    for form in sorted(wanted, key=lambda form: (form.side, form.interpolation)):
+    wanted = sorted(forms.difference(streamed), key=lambda form: (form.side, form.interpolation))
+    for form in wanted:
         ensure_decoded(
             table,
             side=form.side,
@@ -154,6 +155,7 @@ def _decode(
                 Preparing(what=what, done=done, total=total)
             ),
         )
+    return tuple(wanted)
 
 
 def _speak(kind: str, content: dict[str, Any]) -> None:

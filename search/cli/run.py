@@ -60,7 +60,9 @@ def run(options: RunOptions) -> Exit:
 
 def _run(options: RunOptions) -> Exit:
     from search.study.lease import Lease
+    from search.tuning.address import chosen
 
+    options = replace(options, address=chosen(options.address, os.environ))
     spec = _say_the_plan(options)
     cache = cache_folder(os.environ, spec.cache.dir)
     folder = study_folder(spec.checkpoints.dir, spec.name)
@@ -163,7 +165,7 @@ def _search(
         from search.tuning.cluster import connected
         from search.tuning.driver import execute
         from search.tuning.homes import TRIALS
-        from search.tuning.job import TrialJob
+        from search.tuning.job import Abroad, TrialJob
         from search.tuning.resources import allocate
 
         with aside(connected(options.address, cpus=_cores(spec))) as cluster:
@@ -186,7 +188,19 @@ def _search(
                 threads=allocation.threads,
                 device="cuda" if allocation.gpus > 0 else "cpu",
                 streamed=ready.streamed,
+                abroad=None
+                if cluster.local
+                else Abroad(
+                    data=spec.data,
+                    weights=spec.weights,
+                    cache=spec.cache.dir,
+                    forms=ready.decoded,
+                ),
             )
+            if job.abroad is not None:
+                from search.tuning.muster import muster
+
+                muster(job, folder, allocation, listen)
             end = execute(
                 spec=recorder.spec,
                 recorder=recorder,

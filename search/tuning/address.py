@@ -6,8 +6,10 @@ Ray itself tries for a minute or more, and says nothing meanwhile. No ray here.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 
 from search.problems import Exit, fail
+from search.space.urls import shown
 
 PROBE_SECONDS = 4.0
 """How long a connection, and then the first answer, may take."""
@@ -19,6 +21,28 @@ START = "ray start --head on the head node, or leave --address out to use this m
 # server's first frame is one, too (type 4). gRPC, which Ray speaks, is HTTP/2.
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 _SETTINGS = 4
+
+
+LOCAL = "local"
+"""The ``--address`` that starts Ray on this machine, whatever ``RAY_ADDRESS`` says."""
+
+
+def chosen(flag: str | None, env: Mapping[str, str]) -> str | None:
+    """The cluster that is meant: ``--address``, else ``RAY_ADDRESS``, which Ray sets
+    inside a job of a cluster; None starts Ray on this machine.
+
+    Raises:
+        SearchError: If ``RAY_ADDRESS`` is where jobs are handed in, not a cluster.
+    """
+    address = flag or env.get("RAY_ADDRESS", "").strip()
+    if address in ("", LOCAL):
+        return None
+    if flag is None and address.startswith(("http://", "https://")):
+        raise fail(
+            f"RAY_ADDRESS is {shown(address)}, where jobs are handed in, not a cluster's address",
+            fix="ray job submit -- search run ..., or --address local to use this machine",
+        )
+    return address
 
 
 def probe(address: str, *, encrypted: bool = False) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.backbones.info import Preprocessing
 from search.data.images import DecodedForm
-from search.space.spec import Metric
+from search.space.spec import DataSpec, Metric, WeightsSpec
 from search.study.records import Outcome
 from search.training.config import TrialConfig
 
@@ -24,6 +24,19 @@ class PreparedBackbone:
     sha256: str
     """Content hash of the weights, or ``random:<seed>``."""
     preprocessing: Preprocessing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abroad:
+    """What a node of a cluster makes ready for itself: the paths of a job are those of
+    the machine that the driver runs on, but for the study's shared folder."""
+
+    data: DataSpec
+    weights: WeightsSpec
+    cache: str | None
+    """What the space file says of it; None: the node's own environment."""
+    forms: tuple[DecodedForm, ...]
+    """To which images are decoded before the first trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +63,10 @@ class TrialJob:
     """``cpu`` or ``cuda``."""
     streamed: tuple[DecodedForm, ...] = ()
     """What there is no room to store: such images are decoded again in every epoch."""
+    root: str | None = None
+    """Where the images are on this machine; None: where the table says."""
+    abroad: Abroad | None = None
+    """Set where nodes of a cluster read this job; see ``node.at_home``."""
 
     def backbone(self, name: str) -> PreparedBackbone:
         """The prepared backbone of that name.

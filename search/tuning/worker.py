@@ -9,6 +9,7 @@ but not ray, so that it can be run and tested alone.
 from __future__ import annotations
 
 import gc
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -23,7 +24,6 @@ from search.backbones.availability import Located
 from search.backbones.weights import load_state
 from search.data.cache import Room, default_budget, hold
 from search.data.images import DecodedForm
-from search.data.manifest import load_table
 from search.data.store import BadStore, decoded_side, open_decoded
 from search.data.streamed import StreamedImages, stored_or_streamed
 from search.training.config import TrialConfig
@@ -35,6 +35,7 @@ from search.training.resident import resident
 from search.training.stored import StoredPrefix, StoreSettings
 from search.training.worth import Worth
 from search.tuning.job import TrialJob
+from search.tuning.node import at_home, table_of
 
 _KEPT_BACKBONES = 2
 """Pretrained tensors stay in memory for this many backbones."""
@@ -44,8 +45,8 @@ class Worker:
     """Trains trials of one study, one after another."""
 
     def __init__(self, job: TrialJob) -> None:
-        self._job = job
-        self._table = load_table(Path(job.table))
+        self._job = job = at_home(job, env=os.environ)
+        self._table = table_of(job)
         self._states: OrderedDict[str, Mapping[str, Tensor] | None] = OrderedDict()
         self._streamed: StreamedImages | None = None
         self._form: DecodedForm | None = None

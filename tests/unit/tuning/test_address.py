@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from search.problems import Exit, SearchError
-from search.tuning.address import probe
+from search.tuning.address import chosen, probe
 
 
 def refused(address: str) -> SearchError:
@@ -90,3 +90,29 @@ def test_what_is_no_address_is_a_usage_error_that_shows_one(address: str, fix: s
 
 def test_auto_is_left_to_ray() -> None:
     probe("auto")
+
+
+@pytest.mark.parametrize(
+    ("flag", "env", "address"),
+    [
+        pytest.param(None, {}, None, id="this_machine"),
+        pytest.param("auto", {}, "auto", id="flag"),
+        pytest.param(None, {"RAY_ADDRESS": "10.0.0.1:6379"}, "10.0.0.1:6379", id="inside_a_job"),
+        pytest.param(None, {"RAY_ADDRESS": "auto"}, "auto", id="inside_a_job_of_a_job"),
+        pytest.param("head:6379", {"RAY_ADDRESS": "auto"}, "head:6379", id="flag_wins"),
+        pytest.param("local", {"RAY_ADDRESS": "auto"}, None, id="local_wins"),
+        pytest.param(None, {"RAY_ADDRESS": "local"}, None, id="local_by_ray"),
+        pytest.param(None, {"RAY_ADDRESS": ""}, None, id="empty"),
+    ],
+)
+def test_the_flag_wins_over_the_address_that_ray_sets(
+    flag: str | None, env: dict[str, str], address: str | None
+) -> None:
+    assert chosen(flag, env) == address
+
+
+def test_where_jobs_are_handed_in_is_no_cluster_to_join() -> None:
+    with pytest.raises(SearchError, match="where jobs are handed in") as caught:
+        chosen(None, {"RAY_ADDRESS": "http://me:secret@127.0.0.1:8265"})
+    assert caught.value.status is Exit.USAGE
+    assert "secret" not in str(caught.value)
