@@ -7,7 +7,7 @@ from itertools import chain
 
 from torch import Tensor, nn
 
-from search.backbones.layout import Steps
+from search.backbones.steps import Steps
 
 
 class Block:

@@ -18,23 +18,9 @@ import timm
 import torch
 from torchvision import models
 
+from search.backbones.construct import AUXILIARY, constructor_arguments
 from search.backbones.info import BackboneInfo, PackagedWeights, Preprocessing
 from search.space.settings import SizeRule
-
-FAMILIES = (
-    "alexnet",
-    "convnext",
-    "efficientnet",
-    "mobilenet_v2",
-    "mobilenet_v3",
-    "resnet",
-    "resnext",
-    "swin",
-    "vgg",
-    "vit",
-    "wide_resnet",
-)
-"""First letters of the torchvision names that we present as five blocks."""
 
 SMALLEST = 32
 """No backbone is offered below this: at a total stride of 32 the last feature
@@ -58,9 +44,15 @@ LITE = {
 
 
 def _size(name: str, default: int, stated_minimum: int) -> SizeRule:
-    """Which sizes work. A plain ViT takes whole patches only. Swin's stated
+    """Which sizes work. A plain ViT takes whole patches only, and MaxViT maps that
+    fall into whole partitions of 7 x 7 after each halving. Swin's stated
     minimum is the size it was trained at; it pads its windows, and works from
     32 on. For the others the stated minimum is a hard one."""
+    if name.startswith("maxvit_"):
+        with torch.device("meta"):
+            maxvit: Any = models.get_model(name, weights=None)
+        side = 32 * maxvit.partition_size
+        return SizeRule(default=default, minimum=side, multiple=side)
     if name.startswith("vit_"):
         with torch.device("meta"):
             model: Any = models.get_model(name, weights=None)
@@ -68,6 +60,16 @@ def _size(name: str, default: int, stated_minimum: int) -> SizeRule:
     if name.startswith("swin_"):
         return SizeRule(default=default, minimum=SMALLEST)
     return SizeRule(default=default, minimum=max(SMALLEST, stated_minimum))
+
+
+def _parameters(name: str, stated: int) -> int:
+    """What torchvision states, less the auxiliary heads that we leave out."""
+    if name not in AUXILIARY:
+        return stated
+    arguments: dict[str, Any] = dict(constructor_arguments(name, classes=1000, image_size=224))
+    with torch.device("meta"):
+        model = models.get_model(name, weights=None, **arguments)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _torchvision(name: str) -> BackboneInfo:
@@ -86,7 +88,7 @@ def _torchvision(name: str) -> BackboneInfo:
             interpolation=interpolation,
             crop_ratio=crop / resize,
         ),
-        parameters=weights.meta["num_params"],
+        parameters=_parameters(name, weights.meta["num_params"]),
         weights=weights.name,
         url=weights.url,
         sha256_prefix=weights.url.rsplit("-", 1)[1].removesuffix(".pth"),
@@ -129,7 +131,7 @@ def _lite(name: str) -> BackboneInfo:
 
 def rows() -> list[BackboneInfo]:
     """The whole catalogue from the installed libraries, sorted by name."""
-    names = [name for name in models.list_models(module=models) if name.startswith(FAMILIES)]
+    names = models.list_models(module=models)
     infos = [_torchvision(name) for name in names] + [_lite(name) for name in LITE]
     return sorted(infos, key=lambda info: info.name)
 

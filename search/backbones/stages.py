@@ -3,7 +3,7 @@
 :func:`build` gives a :class:`Staged`: the library's model with its last linear
 layer replaced, seen as stem, four stages and head. ``Staged.model.state_dict()``
 has the library's names and loads strictly into the library's own constructor
-called with :func:`constructor_arguments`.
+called with ``construct.constructor_arguments``.
 
 Promises: ``staged(x)`` equals ``staged.model(x)`` to the last bit in eval mode;
 every tensor of the model belongs to exactly one block or to the head; building
@@ -13,20 +13,18 @@ Shapes: B batch, C channels, H height, W width, F features, K classes.
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision import models
 
 from search.backbones.block import Block
 from search.backbones.catalogue import CATALOGUE
-from search.backbones.layout import Layout, layout
+from search.backbones.construct import construct, loadable, new_last_layer, skeleton
+from search.backbones.layout import layout
 from search.backbones.positions import POSITIONS, resized
+from search.backbones.steps import Layout
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
 """Names of the five blocks, from the image on."""
@@ -49,6 +47,7 @@ class Staged:
             for block, steps in zip(BLOCKS, plan.blocks, strict=True)
         )
         self._pool = plan.pool
+        self._after = plan.after
         self.head_name = plan.head
         """Name of the last linear layer in the model, e.g. ``classifier.6``."""
         self._training = False
@@ -58,32 +57,35 @@ class Staged:
         self.model.eval()
 
     @property
-    def linear(self) -> nn.Linear:
-        """The new last layer."""
+    def linear(self) -> nn.Linear | nn.Conv2d:
+        """The new last layer; SqueezeNet's is a 1 x 1 convolution."""
         linear = self.model.get_submodule(self.head_name)
-        assert isinstance(linear, nn.Linear)
+        assert isinstance(linear, nn.Linear | nn.Conv2d)
         return linear
 
     @property
     def features(self) -> int:
         """F, what :meth:`pool` gives for each image."""
-        return self.linear.in_features
+        return self.linear.weight.shape[1]
 
     @property
     def classes(self) -> int:
         """K, what :meth:`head` gives for each image."""
-        return self.linear.out_features
+        return self.linear.weight.shape[0]
 
     def pool(self, features: Tensor) -> Tensor:
-        """From stage 4's output to features_BF."""
+        """From stage 4's output to features_BF (SqueezeNet's stay BFHW)."""
         for step in self._pool:
             features = step(features)
         return features
 
     def head(self, pooled_BF: Tensor) -> Tensor:
-        """Dropout (in training mode) and the last layer: logits_BK."""
+        """Dropout (in training mode) and the last layer, and what the library puts
+        after it: logits_BK."""
         dropped_BF = functional.dropout(pooled_BF, self.dropout, training=self._training)
         logits_BK: Tensor = self.linear(dropped_BF)
+        for step in self._after:
+            logits_BK = step(logits_BK)
         return logits_BK
 
     def forward_blocks(self, x: Tensor, start: int = 0, stop: int = len(BLOCKS)) -> Tensor:
@@ -145,46 +147,9 @@ class Staged:
         """For each name of ``model.state_dict()`` its block, or ``head``."""
         if self._owners is None:
             owners = {n: block.name for block in self.blocks for n, _ in block.named_tensors()}
-            head = {f"{self.head_name}.weight": HEAD, f"{self.head_name}.bias": HEAD}
+            head = {f"{self.head_name}.{name}": HEAD for name, _ in self.linear.named_parameters()}
             self._owners = owners | head
         return dict(self._owners)
-
-
-def constructor_arguments(name: str, *, classes: int, image_size: int) -> dict[str, int]:
-    """What the library's constructor is called with besides the model's name.
-
-    Returns:
-        E.g. ``{"num_classes": 5}``; for a ViT ``{"image_size": 160,
-        "num_classes": 5}``: ``torchvision.models.get_model("vit_b_16", **it)``.
-    """
-    arguments = {"num_classes": classes}
-    return {"image_size": image_size} | arguments if name.startswith("vit_") else arguments
-
-
-def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
-    """The library's model, initialised at random from the global generator."""
-    info = CATALOGUE[name]
-    arguments = constructor_arguments(name, classes=classes, image_size=image_size)
-    model: nn.Module
-    if info.library == "timm":
-        import timm  # an optional part, slow to import
-
-        model = timm.create_model(info.library_name, pretrained=False, num_classes=classes)
-    else:
-        model = models.get_model(info.library_name, weights=None, **arguments)
-    return model
-
-
-def skeleton(name: str, *, classes: int, image_size: int) -> nn.Module:
-    """The library's model without memory behind its tensors."""
-    return copy.deepcopy(_pristine(name, classes, image_size))
-
-
-@lru_cache(maxsize=8)
-def _pristine(name: str, classes: int, image_size: int) -> nn.Module:
-    """Never handed out: constructing takes several times as long as copying."""
-    with torch.device("meta"):
-        return construct(name, classes=classes, image_size=image_size)
 
 
 def build(
@@ -232,12 +197,10 @@ def build(
     else:
         model = skeleton(name, classes=1000, image_size=image_size)
     plan = layout(name, model)
-    old = model.get_submodule(plan.head)
-    assert isinstance(old, nn.Linear)
-    head = new_head(old.in_features, classes, seed)
+    head = new_last_layer(model.get_submodule(plan.head), classes, seed)
     model.set_submodule(plan.head, head)
     if state is not None:
-        mine = {f"{plan.head}.weight": head.weight, f"{plan.head}.bias": head.bias}
+        mine = {f"{plan.head}.{name}": tensor for name, tensor in head.named_parameters()}
         frozen = set(BLOCKS[: len(BLOCKS) - trained])
         owners = Staged(name, model, plan, dropout).owners()
         shared = {tensor for tensor, block in owners.items() if block in frozen}
@@ -258,17 +221,6 @@ def restore(name: str, *, classes: int, image_size: int, state: Mapping[str, Ten
     model = skeleton(name, classes=classes, image_size=image_size)
     _assign(model, _copied(state, model, image_size=None, shared=()))
     return Staged(name, model, layout(name, model), dropout=0.0)
-
-
-def new_head(features: int, classes: int, seed: int) -> nn.Linear:
-    """A linear layer initialised as torch does, from its own generator."""
-    generator = torch.Generator().manual_seed(seed)
-    head = nn.Linear(features, classes, device="meta").to_empty(device="cpu")
-    bound = 1.0 / math.sqrt(features)
-    with torch.no_grad():
-        head.weight.uniform_(-bound, bound, generator=generator)
-        head.bias.uniform_(-bound, bound, generator=generator)
-    return head
 
 
 def _copied(
@@ -295,6 +247,6 @@ def _copied(
 def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     """Put the tensors in place of those of a skeleton; all of them, and no others."""
     try:
-        model.load_state_dict(tensors, strict=True, assign=True)
+        model.load_state_dict(loadable(tensors), strict=True, assign=True)
     except RuntimeError as error:
         raise ValueError(str(error)) from error

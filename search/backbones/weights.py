@@ -3,27 +3,35 @@
 A file is read as safetensors, or by ``torch.load(weights_only=True)``; what it
 holds besides tensors is refused, so that nothing in it can run. The result is
 the body alone, under the library's names: the original head is dropped, and may
-have had any number of classes or be absent. Everything else must fit exactly.
+have had any number of classes or be absent, and so are the auxiliary heads of
+GoogLeNet and Inception. Everything else must fit exactly.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from search.backbones.availability import Located
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.construct import AUXILIARY, loadable, skeleton
 from search.backbones.download import check, fetch, weights_hash
 from search.backbones.files import read_tensors
 from search.backbones.info import BackboneInfo
 from search.backbones.layout import layout
 from search.backbones.lite import renamed
 from search.backbones.positions import POSITIONS, grid
-from search.backbones.stages import skeleton
 from search.problems import SearchError, fail
 
 __all__ = ["body", "fetch", "load_state", "weights_hash"]
+
+OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\.\w+)")
+"""Names in torchvision's own DenseNet files, ``norm.1.weight`` for ``norm1.weight``.
+
+Source: ``torchvision.models.densenet._load_state_dict``, which turns them so.
+"""
 
 SHOWN = 4
 """How many names of a kind a message lists."""
@@ -57,7 +65,7 @@ def body(info: BackboneInfo, tensors: Mapping[str, Tensor], file: str) -> dict[s
     """
     model = skeleton(info.name, classes=1000, image_size=info.size.default)
     head = layout(info.name, model).head
-    given = renamed(tensors, model) if info.library == "timm" else dict(tensors)
+    given = _given(info, tensors, model)
     for name in (f"{head}.weight", f"{head}.bias"):
         given.pop(name, None)
     model.set_submodule(head, nn.Identity())
@@ -69,7 +77,7 @@ def body(info: BackboneInfo, tensors: Mapping[str, Tensor], file: str) -> dict[s
     _check_shapes(info, given, wanted, file)
     # The library's own loading also knows the names of its older versions.
     try:
-        found = model.load_state_dict(given, strict=False, assign=True)
+        found = model.load_state_dict(loadable(given), strict=False, assign=True)
     except RuntimeError as error:  # a wrong shape under an older name
         raise _unfit(info, file, " ".join(str(error).split())) from error
     if found.missing_keys or found.unexpected_keys:
@@ -89,6 +97,19 @@ def body(info: BackboneInfo, tensors: Mapping[str, Tensor], file: str) -> dict[s
     if positions is not None:
         loaded[POSITIONS] = positions
     return {name: tensor.to(wanted[name].dtype).contiguous() for name, tensor in loaded.items()}
+
+
+def _given(
+    info: BackboneInfo, tensors: Mapping[str, Tensor], model: nn.Module
+) -> dict[str, Tensor]:
+    """The file's tensors under today's names, without auxiliary heads."""
+    if info.library == "timm":
+        return renamed(tensors, model)
+    extra = AUXILIARY.get(info.name, ())
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(extra)}
+    if not info.name.startswith("densenet"):
+        return kept
+    return {OLD_DENSENET.sub(r"\1\2", name): tensor for name, tensor in kept.items()}
 
 
 def _check_positions(info: BackboneInfo, positions: Tensor, width: int, file: str) -> None:

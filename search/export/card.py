@@ -61,12 +61,21 @@ def library_lines(info: ModelInfo) -> str:
         else ("get_model", "torchvision.models")
     )
     imports = [f"from {module} import {function}", "from safetensors.torch import load_file"]
+    load = [f'model.load_state_dict(load_file("{WEIGHTS_FILE}"))']
+    if architecture.library_name.startswith("mnasnet"):
+        # It refuses a state dict that does not say which version of it it is of.
+        imports.append("from collections import OrderedDict")
+        load = [
+            f'state = OrderedDict(load_file("{WEIGHTS_FILE}"))',
+            'state._metadata = {"": {"version": 2}}',
+            "model.load_state_dict(state)",
+        ]
     return "\n".join(
         [
             *sorted(imports),
             "",
             f'model = {function}("{architecture.library_name}", {arguments})',
-            f'model.load_state_dict(load_file("{WEIGHTS_FILE}"))',
+            *load,
             "model.eval()",
         ]
     )

@@ -42,7 +42,7 @@ class Architecture:
     library: Literal["torchvision", "timm"]
     library_name: str
     """Name that the library's own constructor takes."""
-    arguments: Mapping[str, int]
+    arguments: Mapping[str, int | bool | tuple[int, int]]
     """Keyword arguments of that constructor, ``num_classes`` among them."""
     image_size: int
     """Side of the square input, pixels."""
@@ -211,9 +211,19 @@ def _architecture(document: Mapping[str, Any]) -> Architecture:
         backbone=_text(document, "backbone"),
         library="torchvision" if library == "torchvision" else "timm",
         library_name=_text(document, "library_name"),
-        arguments={name: _whole(arguments, name, low=1) for name in arguments},
+        arguments={name: _argument(arguments, name) for name in arguments},
         image_size=_whole(document, "image_size", low=1),
     )
+
+
+def _argument(document: Mapping[str, Any], name: str) -> int | bool | tuple[int, int]:
+    value = document[name]
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list) and len(value) == 2:
+        height, width = (_whole({name: each}, name, low=1) for each in value)
+        return height, width
+    return _whole(document, name, low=1)
 
 
 def _preprocessing(document: Mapping[str, Any], image_size: int) -> Preprocessing:

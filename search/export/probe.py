@@ -187,6 +187,7 @@ def _features(
         pixels = torch.from_numpy(job.images[padded(chosen, size)]).to(device)
         images = warp.evaluated(pixels, image_size=job.image_size, preprocessing=job.preprocessing)
         found = run_frozen(staged, warp.normalised(images, job.preprocessing), len(BLOCKS))
+        found = found.flatten(2).mean(2) if found.ndim > 2 else found  # SqueezeNet's are maps
         features_NF[start : start + len(chosen)] = found[: len(chosen)].float().cpu().numpy()
         progress(start + len(chosen), len(rows))
     return features_NF

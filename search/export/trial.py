@@ -95,8 +95,8 @@ def contents(
         SearchError: If its weights are gone, damaged, or of other classes (exit
             2), or the pretrained weights that it started from are not there (69).
     """
+    from search.backbones.construct import constructor_arguments
     from search.backbones.download import weights_hash
-    from search.backbones.stages import constructor_arguments
     from search.backbones.weights import load_state
     from search.training.checkpoint import assemble, load_trained
     from search.training.faults import CheckpointUnusable

@@ -9,20 +9,30 @@ import torch
 from torch import nn
 
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.construct import construct, skeleton
 from search.backbones.layout import layout
-from search.backbones.stages import BLOCKS, HEAD, Staged, construct, skeleton
+from search.backbones.stages import BLOCKS, HEAD, Staged
 
 NAMES = list(CATALOGUE)
 ONE_OF_EACH = frozenset(
     {
         "alexnet",
         "convnext_tiny",
+        "densenet121",
         "efficientnet_b0",
         "efficientnet_lite0",
         "efficientnet_v2_s",
+        "googlenet",
+        "inception_v3",
+        "maxvit_t",
+        "mnasnet0_5",
         "mobilenet_v2",
         "mobilenet_v3_small",
+        "regnet_y_400mf",
         "resnet18",
+        "shufflenet_v2_x0_5",
+        "squeezenet1_0",
+        "squeezenet1_1",
         "swin_t",
         "swin_v2_t",
         "vgg11",
@@ -32,6 +42,16 @@ ONE_OF_EACH = frozenset(
 """Of each way to lay out blocks, for the fast tests."""
 SMALL = 30_000_000
 """Parameters up to which the real forward pass is part of the fast tests."""
+LARGE = 100_000_000
+"""Parameters above which it is part of ``make catalogue`` alone."""
+
+
+def speed(name: str) -> list[pytest.MarkDecorator]:
+    """The marks of a real forward pass."""
+    size = CATALOGUE[name].parameters
+    if size > LARGE:
+        return [pytest.mark.slow, pytest.mark.catalogue]
+    return [] if name in ONE_OF_EACH and size < SMALL else [pytest.mark.slow]
 
 
 def staged(name: str, model: nn.Module) -> Staged:
@@ -47,7 +67,7 @@ def test_every_tensor_belongs_to_exactly_one_block_or_the_head(name: str) -> Non
     model = skeleton(name, classes=1000, image_size=info.size.default)
     parts = staged(name, model)
     parameters = [key for block in parts.blocks for key, _ in block.named_parameters()]
-    parameters += [f"{parts.head_name}.weight", f"{parts.head_name}.bias"]
+    parameters += [f"{parts.head_name}.{key}" for key, _ in parts.linear.named_parameters()]
     assert sorted(parameters) == sorted(key for key, _ in model.named_parameters())
     tensors = [key for block in parts.blocks for key, _ in block.named_tensors()]
     assert len(tensors) == len(set(tensors))
@@ -60,15 +80,7 @@ def test_every_tensor_belongs_to_exactly_one_block_or_the_head(name: str) -> Non
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(
-            name,
-            marks=[]
-            if name in ONE_OF_EACH and CATALOGUE[name].parameters < SMALL
-            else pytest.mark.slow,
-        )
-        for name in NAMES
-    ],
+    [pytest.param(name, marks=speed(name)) for name in NAMES],
 )
 def test_blocks_pool_and_head_give_the_originals_output(
     name: str, lively: Callable[[nn.Module], nn.Module]
@@ -89,7 +101,9 @@ def test_blocks_pool_and_head_give_the_originals_output(
             assert torch.equal(x, before), f"{block.name} changes its input"
             x = y
         pooled = parts.pool(x)
-        assert pooled.shape == (2, parts.features)
+        # SqueezeNet's last layer is a convolution, and pooling comes after it.
+        assert pooled.shape[:2] == (2, parts.features)
+        assert pooled.ndim == (4 if name.startswith("squeezenet") else 2)
         assert torch.equal(parts.head(pooled), expected)
         assert torch.equal(parts(images), expected)
         # Nothing but the head reads the head: the same features with another one.
@@ -106,6 +120,9 @@ def test_blocks_pool_and_head_give_the_originals_output(
         "efficientnet_b0",
         "efficientnet_v2_s",
         "efficientnet_lite0",
+        "densenet121",
+        "googlenet",
+        "mnasnet0_5",
     ],
 )
 def test_stages_follow_the_resolution(name: str) -> None:
@@ -141,6 +158,10 @@ def test_stages_follow_the_resolution(name: str) -> None:
         pytest.param("efficientnet_b0", "stage4", ["features.8.0.weight"], id="conv_head"),
         pytest.param("efficientnet_lite0", "stage4", ["conv_head.weight"], id="lite_conv_head"),
         pytest.param("resnet18", "stage4", ["layer4.1.bn2.running_mean"], id="buffers_too"),
+        pytest.param("densenet121", "stage4", ["features.norm5.weight"], id="densenet_norm"),
+        pytest.param("maxvit_t", "stage4", ["classifier.3.weight"], id="maxvit_hidden"),
+        pytest.param("mnasnet0_5", "stage4", ["layers.14.weight"], id="mnasnet_conv_head"),
+        pytest.param("shufflenet_v2_x0_5", "stage4", ["conv5.0.weight"], id="shufflenet_head"),
     ],
 )
 def test_what_comes_before_the_last_linear_layer_is_no_head(
@@ -158,6 +179,37 @@ def test_alexnet_cannot_take_a_pixel_less_than_its_minimum() -> None:
             model(torch.empty(1, 3, 62, 62))
 
 
+def test_regnet_follows_the_resolution_though_it_cannot_be_made_without_memory() -> None:
+    parts = staged("regnet_y_400mf", construct("regnet_y_400mf", classes=2, image_size=64))
+    x, sides = torch.zeros(1, 3, 64, 64), []
+    with torch.no_grad():
+        for block in parts.blocks:
+            x = block(x)
+            sides.append(x.shape[-1])
+    assert sides == [32, 16, 8, 4, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        # 128 px, / 4 after the stem; ShuffleNet's / 16 and SqueezeNet's longest run
+        # of one resolution are two stages; without padding 128 / 4 is 31 or 30.
+        pytest.param("shufflenet_v2_x0_5", [32, 16, 8, 8, 4], id="shufflenet"),
+        pytest.param("squeezenet1_0", [30, 30, 15, 15, 7], id="squeezenet1_0"),
+        pytest.param("squeezenet1_1", [31, 31, 15, 7, 7], id="squeezenet1_1"),
+    ],
+)
+def test_where_a_resolution_is_missing_a_stage_is_cut_in_two(name: str, sides: list[int]) -> None:
+    found = []
+    with torch.device("meta"):
+        parts = staged(name, construct(name, classes=2, image_size=128))
+        x = torch.empty(1, 3, 128, 128)
+        for block in parts.blocks:
+            x = block(x)
+            found.append(x.shape[-1])
+    assert found == sides
+
+
 def test_an_unknown_name_has_no_layout() -> None:
-    with pytest.raises(ValueError, match="densenet121"):
-        layout("densenet121", nn.Identity())
+    with pytest.raises(ValueError, match="densenot121"):
+        layout("densenot121", nn.Identity())

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.construct import skeleton
 from search.backbones.files import read_tensors
 from search.backbones.lite import renamed
-from search.backbones.stages import restore, skeleton
+from search.backbones.stages import restore
 from search.space.spec import WeightsSpec
 
 PALACE, DAISY = 698, 985  # of ImageNet's 1000 classes

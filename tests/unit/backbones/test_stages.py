@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torchvision import models
 
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.construct import constructor_arguments
 from search.backbones.positions import POSITIONS
-from search.backbones.stages import Staged, build, constructor_arguments, restore
+from search.backbones.stages import Staged, build, restore
 
 
 def random(name: str, *, classes: int = 3, image_size: int = 64, seed: int = 0) -> Staged:
@@ -43,6 +44,12 @@ def library_model(name: str, classes: int, image_size: int) -> nn.Module:
         "mobilenet_v3_small",
         "efficientnet_b0",
         "efficientnet_lite0",
+        "googlenet",
+        "mnasnet0_5",
+        "regnet_y_400mf",
+        "shufflenet_v2_x0_5",
+        "squeezenet1_1",
+        pytest.param("densenet121", marks=pytest.mark.slow),
         pytest.param("convnext_tiny", marks=pytest.mark.slow),
         pytest.param("swin_t", marks=pytest.mark.slow),
         pytest.param("alexnet", marks=pytest.mark.slow),
@@ -54,6 +61,7 @@ def test_the_librarys_own_constructor_loads_it_and_gives_the_same_logits(name: s
     staged = random(name, classes=7)
     library = library_model(name, classes=7, image_size=64)
     library.load_state_dict(staged.model.state_dict(), strict=True)
+    assert staged.classes == 7
     with torch.no_grad():
         expected = library(images())
         assert expected.shape == (2, 7)
@@ -226,6 +234,42 @@ def test_a_vit_says_its_image_size_to_the_constructor() -> None:
     arguments = constructor_arguments("vit_b_16", classes=5, image_size=160)
     assert arguments == {"image_size": 160, "num_classes": 5}
     assert constructor_arguments("resnet50", classes=5, image_size=160) == {"num_classes": 5}
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("inception_v3", 75), pytest.param("maxvit_t", 448, marks=pytest.mark.slow)]
+)
+def test_a_size_of_its_own_and_no_auxiliary_head_load_into_the_library(
+    name: str, size: int
+) -> None:
+    staged = random(name, classes=4, image_size=size)
+    library = library_model(name, classes=4, image_size=size)
+    library.load_state_dict(staged.model.state_dict(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(staged(images(size)), library(images(size)))
+
+
+@pytest.mark.parametrize("name", ["mnasnet0_5", "squeezenet1_0"])
+def test_a_plain_mapping_of_tensors_restores_any_model(name: str) -> None:
+    trained = random(name, classes=4)
+    state = {key: tensor.clone() for key, tensor in trained.model.state_dict().items()}
+    again = restore(name, classes=4, image_size=64, state=state)
+    body = {key: tensor for key, tensor in state.items() if trained.owners()[key] != "head"}
+    fresh = build(name, classes=2, image_size=64, dropout=0.0, state=body, seed=1)
+    with torch.no_grad():
+        assert torch.equal(again(images()), trained(images()))
+        wanted = trained.pool(trained.forward_blocks(images()))
+        assert torch.equal(fresh.pool(fresh.forward_blocks(images())), wanted)
+        assert fresh(images()).shape == (2, 2)
+
+
+def test_the_activation_behind_squeezenets_last_layer_learns() -> None:
+    staged = random("squeezenet1_1")
+    staged.set_mode(1, training=True)
+    staged(images()).sum().backward()
+    owners = staged.owners()
+    learns = {owners[n] for n, p in staged.model.named_parameters() if p.grad is not None}
+    assert learns == {"stage4", "head"}
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torchvision import models
 
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.construct import AUXILIARY
 from search.backbones.files import read_tensors
 from search.backbones.positions import POSITIONS
 from search.backbones.stages import build
@@ -219,3 +221,55 @@ def test_random_weights_have_no_file_and_are_named_by_their_seed(tmp_path: Path)
     assert located.path is None
     assert load_state(located) is None
     assert weights_hash(located, seed=7) == "random:7"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "densenet121",
+        "googlenet",
+        "inception_v3",
+        pytest.param("maxvit_t", marks=pytest.mark.slow),
+        "mnasnet0_5",
+        "regnet_y_400mf",
+        "shufflenet_v2_x0_5",
+        "squeezenet1_1",
+    ],
+)
+def test_the_librarys_own_file_gives_the_librarys_features(name: str, tmp_path: Path) -> None:
+    """As torchvision makes it where it loads weights: auxiliary heads, versions."""
+    more = {"aux_logits": True, "init_weights": False, "transform_input": True}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        theirs = models.get_model(name, **(more if name in AUXILIARY else {})).eval()
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    state = load_state(local(name, tmp_path / "theirs.pth"))
+    assert state is not None
+    assert not [key for key in state if key.startswith(AUXILIARY.get(name, ("none",)))]
+    side = CATALOGUE[name].size.nearest(64)
+    staged = build(name, classes=1000, image_size=side, dropout=0.0, state=state, seed=0)
+    with torch.no_grad():
+        for key, tensor in staged.linear.named_parameters():
+            tensor.copy_(theirs.state_dict()[f"{staged.head_name}.{key}"])
+        images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
+        assert torch.equal(staged(images), theirs(images))
+
+
+def test_other_tensors_beside_auxiliary_heads_are_still_unknown() -> None:
+    state = models.get_model("googlenet", init_weights=False).state_dict()
+    with pytest.raises(SearchError, match=r"1 tensors are unknown: aux3\.conv"):
+        body(CATALOGUE["googlenet"], state | {"aux3.conv": torch.zeros(1)}, "mine")
+
+
+def test_the_older_names_of_torchvisions_densenet_files_are_read() -> None:
+    state = model("densenet121").state_dict()
+    old = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", key): tensor
+        for key, tensor in state.items()
+        if "num_batches" not in key
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    got = body(CATALOGUE["densenet121"], old, "mine")
+    assert {key for key in state if not key.startswith("classifier")} == set(got)
+    conv = "features.denseblock4.denselayer16.conv2.weight"
+    assert torch.equal(got[conv], state[conv])

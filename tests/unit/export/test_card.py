@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.backbones.stages import build, constructor_arguments
+from search.backbones.construct import constructor_arguments
+from search.backbones.stages import build
 from search.data.images import ImageTable
 from search.export.card import card, library_lines
 from search.export.contents import INFO_FILE, Architecture, ModelInfo, read_info
@@ -142,20 +143,30 @@ def test_the_cards_lines_give_the_same_logits_without_this_project(
 
 
 @pytest.mark.slow
-def test_a_vit_at_another_size_loads_by_the_cards_lines(info: ModelInfo, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("vit_b_32", 64), ("mnasnet0_5", 64), ("googlenet", 64), ("maxvit_t", 224)],
+)
+def test_what_its_constructor_must_be_told_is_in_the_cards_lines(
+    name: str, size: int, info: ModelInfo, tmp_path: Path
+) -> None:
     from search.export.model_folder import ModelContents, write_folder
 
-    staged = build("vit_b_32", classes=3, image_size=64, dropout=0.0, state=None, seed=0)
-    vit = Architecture(
-        backbone="vit_b_32",
+    staged = build(name, classes=3, image_size=size, dropout=0.0, state=None, seed=0)
+    architecture = Architecture(
+        backbone=name,
         library="torchvision",
-        library_name="vit_b_32",
-        arguments=constructor_arguments("vit_b_32", classes=3, image_size=64),
-        image_size=64,
+        library_name=name,
+        arguments=constructor_arguments(name, classes=3, image_size=size),
+        image_size=size,
     )
-    model = ModelContents(info=replace(info, architecture=vit), state=staged.model.state_dict())
+    model = ModelContents(
+        info=replace(info, architecture=architecture), state=staged.model.state_dict()
+    )
     folder = write_folder(tmp_path / "export", model)
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     theirs = _logits_by_the_cards_lines(folder, images, tmp_path)
     with torch.no_grad():
         torch.testing.assert_close(theirs, staged(images), rtol=1e-4, atol=1e-5)
+        again = Predictor.open(folder, device="cpu")._staged
+        torch.testing.assert_close(again(images), staged(images), rtol=1e-4, atol=1e-5)

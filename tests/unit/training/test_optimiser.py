@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from search.backbones.stages import Staged, build, skeleton
+from search.backbones.construct import skeleton
+from search.backbones.stages import Staged, build
 from search.training.config import TrialConfig
 from search.training.optimiser import (
     decays,

@@ -1,0 +1,135 @@
+"""The library's own constructors, called the way that our blocks need.
+
+No auxiliary heads; GoogLeNet and Inception turn their input into the one that
+their weights were trained on, as torchvision does where it loads them.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torchvision import models
+
+from search.backbones.catalogue import CATALOGUE
+
+Argument: TypeAlias = int | bool | tuple[int, int]
+"""Of a constructor, as it is written into an exported model's description."""
+
+FACTORIES = frozenset({torch.empty, torch.ones, torch.zeros})
+"""What layers make parameters with, and buffers of any size."""
+
+AUXILIARY: Mapping[str, tuple[str, ...]] = {
+    "googlenet": ("aux1.", "aux2."),
+    "inception_v3": ("AuxLogits.",),
+}
+"""How the tensors begin that the library's weights have and our models do not:
+heads that only its own training reads."""
+
+
+def constructor_arguments(name: str, *, classes: int, image_size: int) -> dict[str, Argument]:
+    """What the library's constructor is called with besides the model's name.
+
+    Returns:
+        E.g. ``{"num_classes": 5}``; for a ViT ``{"image_size": 160,
+        "num_classes": 5}``: ``torchvision.models.get_model("vit_b_16", **it)``.
+    """
+    more: dict[str, Argument] = {}
+    if name.startswith("vit_"):
+        more = {"image_size": image_size}
+    elif name.startswith("maxvit_"):
+        more = {"input_size": (image_size, image_size)}
+    elif name in AUXILIARY:
+        more = {"aux_logits": False, "init_weights": False, "transform_input": True}
+    return more | {"num_classes": classes}
+
+
+def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
+    """The library's model, initialised at random from the global generator."""
+    info = CATALOGUE[name]
+    arguments: dict[str, Any] = dict(
+        constructor_arguments(name, classes=classes, image_size=image_size)
+    )
+    model: nn.Module
+    if info.library == "timm":
+        import timm  # an optional part, slow to import
+
+        model = timm.create_model(info.library_name, pretrained=False, **arguments)
+    else:
+        model = models.get_model(info.library_name, weights=None, **arguments)
+    return model
+
+
+def skeleton(name: str, *, classes: int, image_size: int) -> nn.Module:
+    """The library's model without memory behind its tensors."""
+    return copy.deepcopy(_pristine(name, classes, image_size))
+
+
+@lru_cache(maxsize=8)
+def _pristine(name: str, classes: int, image_size: int) -> nn.Module:
+    """Never handed out: constructing takes several times as long as copying."""
+    mode = _WithoutMemory() if name.startswith("regnet_") else torch.device("meta")
+    with mode:
+        model = construct(name, classes=classes, image_size=image_size)
+    return model.to("meta")
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """``torch.device("meta")`` for what layers make parameters with, and for
+    nothing else: RegNet works out its widths with tensors that have values."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in FACTORIES and given.get("device") is None:
+            given["device"] = "meta"
+        return func(*args, **given)
+
+
+def loadable(tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+    """A state dict that ``load_state_dict`` takes whatever the model is.
+
+    MNASNet refuses one that does not say which version of it it is of, and a
+    mapping of tensors cannot say. Only the outermost module is named: inner ones
+    of no version are upgraded as files of old versions are.
+    """
+    state = OrderedDict(tensors)
+    state._metadata = {"": {"version": 2}}  # type: ignore[attr-defined]
+    return state
+
+
+def new_last_layer(old: nn.Module, classes: int, seed: int) -> nn.Linear | nn.Conv2d:
+    """A layer in place of the library's last one, for another number of classes.
+
+    Initialised as torch does, from its own generator. It is a 1 x 1 convolution,
+    and without bias, where the old one is.
+    """
+    assert isinstance(old, nn.Linear | nn.Conv2d)
+    bias = old.bias is not None
+    head: nn.Linear | nn.Conv2d
+    if isinstance(old, nn.Linear):
+        features = old.in_features
+        head = nn.Linear(features, classes, bias=bias, device="meta")
+    else:
+        assert old.kernel_size == (1, 1)
+        features = old.in_channels
+        head = nn.Conv2d(features, classes, 1, bias=bias, device="meta")
+    head = head.to_empty(device="cpu")
+    generator = torch.Generator().manual_seed(seed)
+    bound = 1.0 / math.sqrt(features)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)
+    return head
