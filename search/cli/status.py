@@ -12,6 +12,7 @@ from search.cli.status_view import studies_lines, study_lines, trial_lines
 from search.cli.studies import find_study, find_trial
 
 if TYPE_CHECKING:
+    from search.study.holder import Holder
     from search.study.records import StudyView, TrialView
 
 
@@ -36,16 +37,25 @@ def status(study: str | None, *, trial: int | None, storage: str | None, json: b
         return
     found = find_study(url, study)
     if trial is None:
+        driver = _driver(url, found.name)
         if json:
-            _print(study_document(found, storage=shown))
+            _print(study_document(found, storage=shown, driver=driver))
         else:
-            print("\n".join(study_lines(found, storage=shown, flag=flag)))
+            print("\n".join(study_lines(found, storage=shown, flag=flag, driver=driver)))
         return
     one = find_trial(found, trial)
     if json:
         _print(trial_document(found, one, storage=shown))
     else:
         print("\n".join(trial_lines(found, one, flag=flag, no_weights=_no_weights(found, one))))
+
+
+def _driver(url: str, study: str) -> Holder | None:
+    """Who runs the study now; None when nobody does."""
+    from search.study.holder import find_holder
+
+    holder = find_holder(url, study)
+    return None if holder is None or holder.gone else holder
 
 
 def _no_weights(study: StudyView, trial: TrialView) -> str:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.space.settings import Value
 from search.study.records import State, StudyView, TrialView
 from search.training.config import SETTINGS
+
+if TYPE_CHECKING:
+    from search.study.holder import Holder
 
 STATES = (State.COMPLETE, State.PRUNED, State.FAILED, State.RUNNING, State.WAITING)
 LEADERBOARD = 10
@@ -38,8 +41,10 @@ def studies_document(studies: Sequence[StudyView], *, storage: str) -> dict[str,
     }
 
 
-def study_document(study: StudyView, *, storage: str) -> dict[str, Any]:
-    """One study: counts, best, leaderboard, what runs, budget."""
+def study_document(
+    study: StudyView, *, storage: str, driver: Holder | None = None
+) -> dict[str, Any]:
+    """One study: counts, best, leaderboard, what runs and where, budget."""
     trials, minutes = budget(study)
     return {
         "study": study.name,
@@ -50,6 +55,9 @@ def study_document(study: StudyView, *, storage: str) -> dict[str, Any]:
         "best": _best(study.winner),
         "leaderboard": [_best(trial) for trial in study.ranked()[:LEADERBOARD]],
         "running": [_running(trial) for trial in running(study)],
+        "driver": None
+        if driver is None
+        else {"host": driver.owner.host, "pid": driver.owner.pid, "since": _time(driver.since)},
         "budget": {"trials": trials, "minutes": minutes},
         "seconds": seconds(study),
         "results": clean(study.attributes.get("results")),

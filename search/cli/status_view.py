@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import duration, main_first, metric, setting, settings, spark
@@ -19,6 +20,9 @@ from search.cli.status_document import (
 )
 from search.problems import printable
 from search.study.records import State, StudyView, TrialView
+
+if TYPE_CHECKING:
+    from search.study.holder import Holder
 
 LONGEST_CURVE = 60
 """Epochs of a sparkline; a longer curve is thinned."""
@@ -56,8 +60,10 @@ def studies_lines(studies: Sequence[StudyView], *, storage: str, flag: str) -> l
     return [*lines, "", f"storage  {printable(storage)}", "", *_next(commands)]
 
 
-def study_lines(study: StudyView, *, storage: str, flag: str) -> list[str]:
-    """Counts, budget, best, leaderboard and what runs."""
+def study_lines(
+    study: StudyView, *, storage: str, flag: str, driver: Holder | None = None
+) -> list[str]:
+    """Counts, budget, best, leaderboard and what runs; ``driver`` runs it now."""
     name = shlex.quote(printable(study.name))
     lines = [bold(f"{printable(study.name)}: {study.direction} {study.objective}")]
     lines += align(
@@ -65,6 +71,7 @@ def study_lines(study: StudyView, *, storage: str, flag: str) -> list[str]:
             ["trials", ", ".join(f"{n} {state}" for state, n in counts(study).items() if n) or "0"],
             *_failure_rows(study),
             ["budget", _budget_text(study)],
+            *([["runs", printable(str(driver))]] if driver is not None else []),
             ["storage", printable(storage)],
         ]
     )
@@ -85,6 +92,8 @@ def study_lines(study: StudyView, *, storage: str, flag: str) -> list[str]:
     failed = next((trial for trial in study.trials if trial.state is State.FAILED), None)
     if failed is not None:
         commands.append([f"search status {name} --trial {failed.number}{flag}", "why it failed"])
+    if driver is not None:
+        commands.append([f"search stop {name}{flag}", "end its run politely"])
     commands.append([f"search dashboard{flag}", "browse all trials"])
     return [*lines, "", *_next(commands)]
 

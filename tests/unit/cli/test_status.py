@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,8 @@ from search.cli.status_document import studies_document, study_document, trial_d
 from search.cli.status_view import studies_lines, study_lines, trial_lines
 from search.cli.studies import find_trial
 from search.problems import SearchError
+from search.study.holder import find_holder
+from search.study.lease import Lease
 from search.study.records import State, StudyView
 
 STORAGE = "sqlite:////home/me/studies/studies.db"
@@ -51,6 +56,20 @@ def test_a_waiting_trial_shows_its_best_and_the_augmentation_is_shown_though_it_
     row = next(line for line in lines if line.split()[:2] == ["4", "waiting"])
     assert row.split()[2:5] == ["0.600", "2", "0.700"]
     assert row.endswith("augmentation light")
+
+
+def test_a_study_that_runs_says_where_and_how_to_end_it(study: StudyView, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    with Lease(url, study.name):
+        driver = find_holder(url, study.name)
+    assert driver is not None
+    text = "\n".join(study_lines(study, storage=STORAGE, flag="", driver=driver))
+    assert f"on {socket.gethostname()}, pid {os.getpid()}, since " in text
+    assert f"search stop {study.name}" in text
+    document = study_document(study, storage=STORAGE, driver=driver)
+    assert document["driver"]["pid"] == os.getpid()
+    assert study_document(study, storage=STORAGE)["driver"] is None
+    assert "search stop" not in "\n".join(study_lines(study, storage=STORAGE, flag=""))
 
 
 def test_no_study_suggests_the_first_command() -> None:
