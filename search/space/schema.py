@@ -221,6 +221,13 @@ def _weights(backbones: Sequence[str]) -> Schema:
             "propertyNames": _ref("backbone"),
             "additionalProperties": {"anyOf": [_NAME, file]},
         },
+        tags={
+            "description": "Which of its pretrained weights, e.g. IMAGENET1K_V1; "
+            "search backbones NAME shows them.",
+            "type": "object",
+            "propertyNames": _ref("backbone"),
+            "additionalProperties": _NAME,
+        },
     )
 
 
@@ -230,6 +237,10 @@ def _resources() -> Schema:
         cpus_per_trial=_nullable({"type": "number", "minimum": 0.01}, "Cores."),
         gpus_per_trial=_nullable({"type": "number", "minimum": 0}, "Fractions share a GPU."),
         concurrency=_nullable(_NATURAL, "At most this many trials at once."),
+        minutes_per_epoch=_nullable(
+            {"type": "number", "exclusiveMinimum": 0},
+            "A trial that reports nothing for so long is ended.",
+        ),
     )
 
 

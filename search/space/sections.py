@@ -193,12 +193,9 @@ def read_budget(node: Node, report: Report) -> Budget:
     if fields is None:
         return Budget()
 
-    def minutes(node: Node, what: str, report: Report) -> float | None:
-        return number(node, what, report, Bounds(low=0, open=True))
-
     budget = Budget(
         trials=fields.read_or_none("trials", at_least_one),
-        minutes=fields.read_or_none("minutes", minutes),
+        minutes=fields.read_or_none("minutes", _minutes),
         stop_after=fields.read_or_none("stop_after", at_least_one),
     )
     if budget == Budget(trials=None) and report.found == before:
@@ -210,7 +207,7 @@ def read_resources(node: Node, report: Report) -> Resources:
     """What one trial gets; ``auto`` leaves it to the cluster."""
     if isinstance(node, Scalar) and node.raw == "auto":
         return Resources()
-    known = ("cpus_per_trial", "gpus_per_trial", "concurrency")
+    known = ("cpus_per_trial", "gpus_per_trial", "concurrency", "minutes_per_epoch")
     fields = fields_of(node, "resources", report, known, "auto, or {cpus_per_trial: 1}")
     if fields is None:
         return Resources()
@@ -231,6 +228,7 @@ def read_resources(node: Node, report: Report) -> Resources:
         cpus_per_trial=fields.read_or_none("cpus_per_trial", cpus),
         gpus_per_trial=fields.read_or_none("gpus_per_trial", gpus),
         concurrency=fields.read_or_none("concurrency", at_least_one),
+        minutes_per_epoch=fields.read_or_none("minutes_per_epoch", _minutes),
     )
 
 
@@ -281,3 +279,7 @@ def read_seed(node: Node, what: str, report: Report) -> int | None:
 
 def _share(node: Node, what: str, report: Report) -> float | None:
     return number(node, what, report, Bounds(low=0, high=1, open=True))
+
+
+def _minutes(node: Node, what: str, report: Report) -> float | None:
+    return number(node, what, report, Bounds(low=0, open=True))

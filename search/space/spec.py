@@ -120,6 +120,9 @@ class Resources:
     """Fractions below 1 share a GPU; 0 trains on the CPU."""
     concurrency: int | None = None
     """At most this many trials at once."""
+    minutes_per_epoch: float | None = None
+    """A trial that reports nothing for so long is ended, > 0. None: a generous limit
+    from its own epochs (``tuning/silence.py``)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

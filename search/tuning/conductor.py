@@ -263,6 +263,13 @@ class Conductor:
             else:
                 self._settle(ray_id, outcome)
 
+    def fails(self, ray_id: str, outcome: Outcome) -> None:
+        """A trial is given up from outside; what Ray says of its worker is of no matter."""
+        with self._lock:
+            if ray_id in self._live:
+                self._reports_awaited.discard(ray_id)
+                self._settle(ray_id, outcome)
+
     # What the main thread wants ----------------------------------------------
 
     def stop(self) -> None:

@@ -192,6 +192,7 @@ class _Fit(threading.Thread):
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         from search.tuning.asha import Asha
         from search.tuning.deaths import hand_deaths_on
+        from search.tuning.hanging import EndHanging
         from search.tuning.searcher import StudySearcher
         from search.tuning.stopper import Over
         from search.tuning.trainable import FineTune
@@ -225,6 +226,7 @@ class _Fit(threading.Thread):
                 name=spec.name,
                 storage_path=str(self._scratch / "tune"),
                 stop=Over(conductor),
+                callbacks=[EndHanging(conductor, spec.resources.minutes_per_epoch)],
                 verbose=0,
                 failure_config=tune.FailureConfig(max_failures=2),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
+import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
@@ -31,6 +34,28 @@ def test_what_rays_memory_monitor_kills_is_out_of_memory_and_ends_no_study(
     assert done.stderr == ""  # Ray's own words are kept with the trial
     assert done.returncode == 0
     assert states(workplace.folder) == {0: "FAIL"}
+
+
+def test_a_trial_that_hangs_is_ended_and_the_study_goes_on(
+    workplace: Workplace, wait_for: WaitFor
+) -> None:
+    workplace.space(trials=2, epochs=300)
+    limit = ("--set", "resources.minutes_per_epoch=0.3", "--set", "scheduler.name=none")
+    child = workplace.start("run", "tiny.yaml", *limit)
+    wait_for(lambda: len(reports(workplace.folder)) >= 2)
+    workers = []
+    for process in psutil.Process(child.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess, IndexError):
+            if re.match(r"ray::.*(Trainable|FineTune)", process.cmdline()[0]):
+                workers.append(process)
+    assert len(workers) == 1
+    workers[0].suspend()
+    out, err = child.communicate(timeout=300)
+    assert child.returncode == 0, err
+    assert re.search(r"timeout: no report for 0\.\d minutes after epoch \d", " ".join(out.split()))
+    assert states(workplace.folder) == {0: "FAIL", 1: "COMPLETE"}
+    assert not workers[0].is_running()
+    assert "its worker died" not in out
 
 
 def test_an_address_without_ray_is_refused_before_a_minute_is_lost(workplace: Workplace) -> None:

@@ -50,7 +50,7 @@ weights:
 sampler: {name: random, startup_trials: 3}
 scheduler: {name: none, reduction_factor: 4}
 budget: {trials: 32, minutes: 1.5}
-resources: {cpus_per_trial: 2, gpus_per_trial: 0.5, concurrency: 4}
+resources: {cpus_per_trial: 2, gpus_per_trial: 0.5, concurrency: 4, minutes_per_epoch: 1.5}
 storage: postgresql://me@host/db
 checkpoints: {dir: out, keep: 5}
 """
@@ -77,7 +77,9 @@ def test_a_full_file_is_read_whole(read: Callable[..., Loaded]) -> None:
     assert spec.sampler == SamplerSpec(name="random", startup_trials=3)
     assert spec.scheduler == SchedulerSpec(name="none", reduction_factor=4)
     assert spec.budget == Budget(trials=32, minutes=1.5)
-    assert spec.resources == Resources(cpus_per_trial=2.0, gpus_per_trial=0.5, concurrency=4)
+    assert spec.resources == Resources(
+        cpus_per_trial=2.0, gpus_per_trial=0.5, concurrency=4, minutes_per_epoch=1.5
+    )
     assert spec.storage == "postgresql://me@host/db"
     assert (spec.checkpoints.dir, spec.checkpoints.keep) == ("out", 5)
     assert dict(spec.first[1]) == {
