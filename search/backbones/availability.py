@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.backbones.catalogue import CATALOGUE
+from search.backbones.catalogue import chosen
 from search.backbones.info import BackboneInfo, Preprocessing
 from search.space.spec import WeightsFile, WeightsSpec
 
@@ -60,7 +60,7 @@ def locate(
         cache: Our cache folder; weights are in its ``weights/``.
         env: For ``TORCH_HOME`` and ``XDG_CACHE_HOME``.
     """
-    info = CATALOGUE[name]
+    info = chosen(name, spec)
     if info.library == "timm" and not _installed("timm"):
         return Missing(name=name, reason=f"{name}: timm is not installed", fix=DEMO)
     own = dict(spec.files).get(name)

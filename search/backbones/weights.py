@@ -14,9 +14,10 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from search.backbones.arguments import AUXILIARY
 from search.backbones.availability import Located
 from search.backbones.catalogue import CATALOGUE
-from search.backbones.construct import AUXILIARY, loadable, skeleton
+from search.backbones.construct import loadable, skeleton
 from search.backbones.download import check, fetch, weights_hash
 from search.backbones.files import read_tensors
 from search.backbones.info import BackboneInfo

@@ -192,7 +192,12 @@ def _weight_names() -> frozenset[str]:
     from search.backbones.availability import file_name
     from search.backbones.catalogue import CATALOGUE
 
-    return frozenset(file_name(info) for info in CATALOGUE.values() if info.url)
+    return frozenset(
+        file_name(info.with_weights(tag))
+        for info in CATALOGUE.values()
+        if info.url
+        for tag in info.tags
+    )
 
 
 def _family(about: Path) -> FamilyName:

@@ -136,12 +136,12 @@ def gather(
 def backbone_rows(spec: StudySpec, cache: Path) -> tuple[WeightsRow, ...]:
     """The backbones that a space can choose, in its order."""
     from search.backbones.availability import Located, locate
-    from search.backbones.catalogue import CATALOGUE
+    from search.backbones.catalogue import chosen
 
     rows = []
     files = dict(spec.weights.files)
     for name in backbones_of(spec.space):
-        info = CATALOGUE[name]
+        info = chosen(name, spec.weights)
         sizes = tuple(size or info.size.default for size in image_sizes_of(spec.space))
         found = locate(name, spec.weights, cache)
         if name in files:

@@ -135,7 +135,7 @@ def _decode(
     from search.backbones.catalogue import sizes
     from search.data.store import decoded_side, ensure_decoded
 
-    rules = sizes()
+    rules = sizes(spec.weights)
     forms = {
         DecodedForm(
             side=decoded_side(size or rules[backbone.name].default),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.backbones.availability import Missing, locate
-from search.backbones.catalogue import CATALOGUE, sizes
+from search.backbones.catalogue import CATALOGUE, chosen, sizes
 from search.cli.choices import cache_bytes, depths_of, image_sizes_of
 from search.cli.machine import this_machine
 from search.cli.paths import study_folder
@@ -225,11 +225,11 @@ def check_room(
 def _decoded(
     spec: StudySpec, table: ImageTable, backbones: Sequence[str], cache: Path
 ) -> list[Decoded]:
-    rules = sizes()
+    rules = sizes(spec.weights)
     forms = {
         DecodedForm(
             side=decoded_side(size or rules[name].default),
-            interpolation=CATALOGUE[name].preprocessing.interpolation,
+            interpolation=chosen(name, spec.weights).preprocessing.interpolation,
         )
         for name in backbones
         for size in image_sizes_of(spec.space)

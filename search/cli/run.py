@@ -205,7 +205,7 @@ def _search(
                 spec=recorder.spec,
                 recorder=recorder,
                 job=job,
-                own_size=_own_sizes(),
+                own_size=_own_sizes(spec),
                 cluster=cluster,
                 allocation=allocation,
                 listener=listen,
@@ -279,10 +279,10 @@ def _cores(spec: StudySpec) -> int:
     return here
 
 
-def _own_sizes() -> dict[str, int]:
+def _own_sizes(spec: StudySpec) -> dict[str, int]:
     from search.backbones.catalogue import sizes
 
-    return {name: rule.default for name, rule in sizes().items()}
+    return {name: rule.default for name, rule in sizes(spec.weights).items()}
 
 
 @contextmanager

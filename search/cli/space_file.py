@@ -48,7 +48,7 @@ def load_space(
             are not there are among them, and where they are the only problem it is
             ``refused`` of what is returned.
     """
-    from search.backbones.catalogue import sizes
+    from search.backbones.catalogue import sizes, tags
     from search.cli.data_check import why_refused
     from search.space.load import load
     from search.training.config import SETTINGS
@@ -61,6 +61,7 @@ def load_space(
             file=str(path),
             settings=SETTINGS,
             sizes=sizes(),
+            tags=tags(),
             overrides=overrides,
             env=env,
             look=why_refused if images else lambda data: None,

@@ -224,7 +224,7 @@ def _load(path: Path, info: ModelInfo, sha256: str) -> Staged:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from search.backbones.construct import constructor_arguments
+    from search.backbones.arguments import constructor_arguments
     from search.backbones.stages import restore
     from search.export.model_folder import file_sha256
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.backbones.availability import Missing, locate
-from search.backbones.catalogue import CATALOGUE
+from search.backbones.catalogue import chosen
 from search.data.images import ImageTable
 from search.export.contents import Architecture, ModelInfo
 from search.export.model_folder import ModelContents, write_folder
@@ -95,7 +95,7 @@ def contents(
         SearchError: If its weights are gone, damaged, or of other classes (exit
             2), or the pretrained weights that it started from are not there (69).
     """
-    from search.backbones.construct import constructor_arguments
+    from search.backbones.arguments import constructor_arguments
     from search.backbones.download import weights_hash
     from search.backbones.weights import load_state
     from search.training.checkpoint import assemble, load_trained
@@ -117,7 +117,7 @@ def contents(
             f"trial {candidate.number} has {checkpoint.classes} classes, "
             f"the study's images {len(table.classes)}"
         )
-    known = CATALOGUE[config.backbone]
+    known = chosen(config.backbone, origin.weights)
     start, licences = _origins(origin, known, random=located.path is None)
     info = ModelInfo(
         architecture=Architecture(

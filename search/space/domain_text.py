@@ -81,7 +81,8 @@ def setting_value(
     noun = "backbone" if setting.kind == "backbone" else setting.name
     near = did_you_mean(node.raw, [str(choice) for choice in allowed])
     fact = f"{what}: {quote(node.raw)} is no {noun}"
-    report.error(node.place, fact, near or f"one of {_words(allowed)}")
+    more = "; search backbones shows all" if setting.kind == "backbone" else ""
+    report.error(node.place, fact, near or f"one of {_words(allowed)}{more}")
     return None
 
 

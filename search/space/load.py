@@ -87,6 +87,7 @@ def load(
     file: str,
     settings: Mapping[str, Setting],
     sizes: Mapping[str, SizeRule],
+    tags: Mapping[str, Sequence[str]] | None = None,
     overrides: Sequence[Override] = (),
     env: Mapping[str, str],
     samples: Collection[str] = SAMPLES,
@@ -100,6 +101,7 @@ def load(
             unless it names itself.
         settings: Everything a trial can vary, by name.
         sizes: Every backbone's size rule, by name.
+        tags: The weights that each backbone can start from; None: no file names any.
         overrides: Values of the command line, applied before any check.
         env: Where ``${env:NAME}`` in ``storage`` is looked up.
         samples: Names that ``data.sample`` can take.
@@ -127,7 +129,7 @@ def load(
         report.stop()
     root = root or Entries(entries=(), place=source.place(0, 1))
     root = apply(root, tuple(overrides), SECTIONS, report)
-    known = Known(settings=settings, sizes=sizes)
+    known = Known(settings=settings, sizes=sizes, tags=tags or {})
     lenient = any(override.path.partition(".")[0] == "space" for override in overrides)
     spec = _Sections(root, known, report, lenient=lenient).spec(file, env, samples)
     refused = _look(root, spec, samples, look)
@@ -192,7 +194,7 @@ class _Sections:
             space=space.space if space.sound else Space(params=()),
             first=firsts.points,
             default_first=firsts.default_first,
-            weights=read_weights(weights, known.sizes, report) if weights else WeightsSpec(),
+            weights=read_weights(weights, known, report) if weights else WeightsSpec(),
             sampler=read_sampler(sampler, report) if sampler else SamplerSpec(),
             scheduler=read_scheduler(scheduler, report) if scheduler else SchedulerSpec(),
             budget=read_budget(budget, report) if budget else Budget(),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from search.problems import Place
 from search.space.domains import Branch, Condition, Domain, Param, Space
@@ -19,6 +19,8 @@ class Known:
     settings: Mapping[str, Setting]
     sizes: Mapping[str, SizeRule]
     """Every backbone by name."""
+    tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """The weights that each backbone can start from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,6 +83,8 @@ class WeightsSpec:
     unavailable: Literal["error", "skip"] = "error"
     files: tuple[tuple[str, WeightsFile], ...] = ()
     """(backbone, file) pairs; they win over ``source``."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """(backbone, which of its pretrained weights) pairs; the others have the usual ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

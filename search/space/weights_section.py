@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Literal
 
-from search.problems import did_you_mean
-from search.space.nodes import Entries, Items, Node, kind_of, listed, quote
+from search.problems import Place, did_you_mean
+from search.space.nodes import Entries, Entry, Items, Node, kind_of, listed, quote
+from search.space.placed import Known
 from search.space.report import Report
 from search.space.scalars import Bounds, fields_of, number, one_of, plain, text
 from search.space.spec import WeightsFile, WeightsSpec
@@ -15,10 +15,10 @@ SOURCES: tuple[Literal["pretrained", "random"], ...] = ("pretrained", "random")
 UNAVAILABLE: tuple[Literal["error", "skip"], ...] = ("error", "skip")
 
 
-def read_weights(node: Node, backbones: Collection[str], report: Report) -> WeightsSpec:
+def read_weights(node: Node, known: Known, report: Report) -> WeightsSpec:
     """Which weights a backbone starts from."""
-    known = ("source", "unavailable", "files")
-    fields = fields_of(node, "weights", report, known, "{source: pretrained}")
+    keys = ("source", "unavailable", "files", "tags")
+    fields = fields_of(node, "weights", report, keys, "{source: pretrained}")
     if fields is None:
         return WeightsSpec()
 
@@ -32,21 +32,59 @@ def read_weights(node: Node, backbones: Collection[str], report: Report) -> Weig
         )
     elif entry is not None and isinstance(entry.value, Entries):
         for one in entry.value.entries:
-            if one.name not in backbones:
-                near = did_you_mean(one.name, backbones)
-                report.error(
-                    one.key.place,
-                    f"weights.files: {quote(one.name)} is no backbone",
-                    near or f"one of {listed(sorted(backbones))}",
-                )
+            _check_backbone(one, "weights.files", known, report)
             file = _weights_file(one.value, f"weights.files.{one.name}", report)
             if file is not None:
                 files.append((one.name, file))
+    source = fields.read("source", _source, WeightsSpec().source)
+    tags = _tags(fields.entry("tags"), known, report)
+    for tagged, place in tags.items():
+        if tagged[0] in dict(files):
+            fact = f"weights.tags and weights.files both name {tagged[0]}"
+            report.error(place, fact, "keep one of them")
+        elif source == "random":
+            fact = f"weights.tags names weights of {tagged[0]}, and weights.source is random"
+            report.error(place, fact, "source: pretrained")
     return WeightsSpec(
-        source=fields.read("source", _source, WeightsSpec().source),
+        source=source,
         unavailable=fields.read("unavailable", _unavailable, WeightsSpec().unavailable),
         files=tuple(sorted(files)),
+        tags=tuple(sorted(tags)),
     )
+
+
+def _tags(entry: Entry | None, known: Known, report: Report) -> dict[tuple[str, str], Place]:
+    """(backbone, tag) pairs, each with its place."""
+    if entry is None:
+        return {}
+    if not isinstance(entry.value, Entries):
+        fact = f"weights.tags is {kind_of(entry.value)}, not a mapping"
+        report.error(entry.value.place, fact, "{resnet50: IMAGENET1K_V1}")
+        return {}
+    found: dict[tuple[str, str], Place] = {}
+    for one in entry.value.entries:
+        sound = _check_backbone(one, "weights.tags", known, report)
+        tag = text(one.value, f"weights.tags.{one.name}", report)
+        allowed = known.tags.get(one.name, ())
+        if tag is None or not sound:
+            continue
+        if tag in allowed:
+            found[one.name, tag] = one.key.place
+            continue
+        near = did_you_mean(tag, allowed) or f"one of {listed(tuple(allowed))}"
+        fact = f"weights.tags: {quote(tag)} are no weights of {one.name}"
+        report.error(one.value.place, fact, near)
+    return found
+
+
+def _check_backbone(entry: Entry, what: str, known: Known, report: Report) -> bool:
+    """Whether the key is a backbone's name."""
+    if entry.name in known.sizes:
+        return True
+    near = did_you_mean(entry.name, known.sizes)
+    fix = near or f"one of {listed(sorted(known.sizes))}; search backbones shows all"
+    report.error(entry.key.place, f"{what}: {quote(entry.name)} is no backbone", fix)
+    return False
 
 
 def _source(node: Node, what: str, report: Report) -> Literal["pretrained", "random"] | None:

@@ -127,3 +127,22 @@ def test_a_local_file_that_is_not_there_is_named(tmp_path: Path, env: dict[str, 
     missing = locate("resnet50", spec, tmp_path, env=env)
     assert isinstance(missing, Missing)
     assert "gone.pth" in missing.reason
+
+
+def test_a_tag_names_another_file_with_its_preprocessing(
+    tmp_path: Path, env: dict[str, str]
+) -> None:
+    spec = WeightsSpec(tags=(("resnet50", "IMAGENET1K_V1"),))
+    put(tmp_path / "weights" / FILE)  # of the usual ones
+    missing = locate("resnet50", spec, tmp_path, env=env)
+    assert isinstance(missing, Missing)
+    assert "resnet50-0676ba61.pth" in missing.reason
+    there = put(tmp_path / "weights" / "resnet50-0676ba61.pth")
+    located = locate("resnet50", spec, tmp_path, env=env)
+    assert isinstance(located, Located)
+    assert (located.path, located.sha256) == (there, "0676ba61")
+    # short side 256 instead of 232, then 224
+    assert located.preprocessing.crop_ratio == 224 / 256
+    other = locate("resnet50", WeightsSpec(), tmp_path, env=env)
+    assert isinstance(other, Located)
+    assert other.path == tmp_path / "weights" / FILE

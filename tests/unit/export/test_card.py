@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.backbones.construct import constructor_arguments
+from search.backbones.arguments import constructor_arguments
 from search.backbones.stages import build
 from search.data.images import ImageTable
 from search.export.card import card, library_lines

@@ -19,6 +19,13 @@ SIZES = {
     "alexnet": SizeRule(default=224, minimum=63),
     "efficientnet_lite0": SizeRule(default=224),
 }
+TAGS = {
+    "resnet50": ("IMAGENET1K_V2", "IMAGENET1K_V1"),
+    "convnext_tiny": ("IMAGENET1K_V1",),
+    "vit_b_16": ("IMAGENET1K_V1", "IMAGENET1K_SWAG_E2E_V1", "IMAGENET1K_SWAG_LINEAR_V1"),
+    "alexnet": ("IMAGENET1K_V1",),
+    "efficientnet_lite0": ("IMAGENET1K",),
+}
 DATA = "data: {path: photos}\n"
 
 
@@ -49,6 +56,7 @@ def read() -> Read:
             file=file,
             settings=SETTINGS,
             sizes=SIZES,
+            tags=TAGS,
             overrides=overrides,
             env=env or {},
         )

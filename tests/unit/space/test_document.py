@@ -21,7 +21,9 @@ space:
     - {float: [1e-6, 1e-2], log: true, when: {batch_size: 16}}
     - {float: [1e-5, 1e-1], log: true}
 budget: {trials: 10}
-weights: {files: {resnet50: {file: r.pth, mean: [0, 0, 0], std: [1, 1, 1]}, alexnet: a.pth}}
+weights:
+  files: {resnet50: {file: r.pth, mean: [0, 0, 0], std: [1, 1, 1]}, alexnet: a.pth}
+  tags: {vit_b_16: IMAGENET1K_SWAG_E2E_V1}
 """
 
 
@@ -108,3 +110,15 @@ def test_the_order_of_keys_is_no_difference(read: Callable[..., Loaded]) -> None
     swapped = "".join([*lines[:4], lines[5], lines[4], *lines[6:]])
     one, two = to_document(read(TEXT).spec), to_document(read(swapped).spec)
     assert diff(one, two) == []
+
+
+def test_which_weights_are_named_is_part_of_the_identity(read: Callable[..., Loaded]) -> None:
+    old = identity(to_document(read(TEXT).spec))
+    other = TEXT.replace("SWAG_E2E_V1", "SWAG_LINEAR_V1")
+    assert diff(old, identity(to_document(read(other).spec))) == [
+        "weights.tags.vit_b_16: IMAGENET1K_SWAG_E2E_V1 -> IMAGENET1K_SWAG_LINEAR_V1"
+    ]
+    without = "".join(line for line in TEXT.splitlines(True) if "tags" not in line)
+    document = to_document(read(without).spec)
+    assert "tags" not in document["weights"]  # as before there were any
+    assert from_document(document).weights.tags == ()

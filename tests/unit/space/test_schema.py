@@ -76,7 +76,7 @@ space:
   dropout: [0, 0.5]
   augmentation: {choice: [none, heavy]}
 first: [default, {lr: 1}, {}]
-weights: {source: random, files: {alexnet: a.pth, resnet18: {file: x, mean: null, std: null}}}
+weights: {files: {alexnet: a.pth, resnet18: {file: x, mean: null, std: null}}, tags: {vgg16: V}}
 sampler: {name: grid}
 scheduler: {name: none}
 budget: {trials: null, minutes: 0.5}
@@ -124,6 +124,8 @@ WRONG = {
     "mean": "weights: {files: {resnet50: {file: x, mean: [1, 1], std: [1, 1]}}}",
     "mean_alone": "weights: {files: {resnet50: {file: x, mean: [1, 1, 1]}}}",
     "weights_of_nothing": "weights: {files: {resnet5O: x}}",
+    "tag_of_nothing": "weights: {tags: {resnet5O: IMAGENET1K_V1}}",
+    "tag_is_a_list": "weights: {tags: {resnet50: [IMAGENET1K_V1]}}",
 }
 
 
