@@ -198,9 +198,11 @@ def _search(
                 ),
             )
             if job.abroad is not None:
+                from search.tuning.exported import exporting
                 from search.tuning.muster import muster
 
                 muster(job, folder, allocation, listen)
+                listen = exporting(listen, recorder.view())
             end = execute(
                 spec=recorder.spec,
                 recorder=recorder,

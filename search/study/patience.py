@@ -16,6 +16,8 @@ from search.study.storage import StorageAway
 
 PATIENCE_SECONDS = 60.0
 """How long a database may be away before a call gives up."""
+AWAY = "storage away"
+"""How what is said of every try that failed begins."""
 _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 5.0
 
@@ -56,7 +58,7 @@ class Patience:
                 away = time.monotonic() - began
                 if self._hurried.is_set() or away + pause > self._seconds:
                     raise
-                self._say(f"storage away {away:.0f} s, trying again: {fault.problems[0].fact}")
+                self._say(f"{AWAY} {away:.0f} s, trying again: {fault.problems[0].fact}")
             else:
                 if away:
                     self._say(f"storage is back after {time.monotonic() - began:.0f} s")

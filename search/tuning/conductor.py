@@ -216,6 +216,7 @@ class Conductor:
             keeps=verdict.keeps,
             why=verdict.why,
             metrics=told.attributes.get("metrics", {}),
+            images_per_second=float(told.attributes.get("images_per_second", 0.0)),
         )
         self._behind.put(
             partial(self._recorder.report, live.number, epoch, value, kept),

@@ -59,6 +59,8 @@ class EpochDone:
     why: str
     """``rung 1: 0.713 < 0.742, the cutoff of 20 earlier trials``; may be empty."""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    images_per_second: float = 0.0
+    """Trained on; 0 where it is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
