@@ -34,6 +34,13 @@ def complete_sets(incomplete: str) -> list[str]:
     return [f"{key}=" for key in keys if key.startswith(incomplete)]
 
 
+def complete_backbones(incomplete: str) -> list[str]:
+    """Names of backbones that begin as typed."""
+    from search.backbones.catalogue import CATALOGUE
+
+    return [name for name in CATALOGUE if name.startswith(incomplete)]
+
+
 def complete_studies(incomplete: str) -> list[str]:
     """Names of the studies in the usual storage."""
     from search.cli.paths import storage_url

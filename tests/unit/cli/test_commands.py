@@ -15,7 +15,10 @@ from search.cli.options import RunOptions, SpaceFlags
 from search.cli.schema import schema_text
 from search.problems import Exit, Problem
 
-COMMANDS = ("plan", "run", "status", "stop", "dashboard", "export", "predict", "cache", "weights")
+COMMANDS = (
+    *("plan", "run", "status", "stop", "backbones", "dashboard", "export", "predict", "cache"),
+    "weights",
+)
 
 
 def search(*arguments: str, status: int = 0) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.backbones.catalogue import CATALOGUE
 from search.backbones.arguments import constructor_arguments
+from search.backbones.catalogue import CATALOGUE
 from search.cli.final_view import Best, FinalDocument, final_lines
 from search.cli.predict import document, lines, write_csv
 from search.data.images import ImageTable
