@@ -25,7 +25,7 @@ from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
 from search.cli.machine import this_machine
 from search.cli.options import RunOptions
-from search.cli.paths import cache_folder, storage_hint, study_folder
+from search.cli.paths import absolute_storage, cache_folder, storage_hint, study_folder
 from search.cli.plan_facts import gather
 from search.cli.plan_view import brief_lines
 from search.cli.preparation import Preparation, Ready, Request
@@ -201,7 +201,8 @@ def _search(
                 from search.tuning.exported import exporting
                 from search.tuning.muster import muster
 
-                muster(job, folder, allocation, listen)
+                storage = absolute_storage(spec.storage)
+                muster(job, folder, allocation, listen, storage=storage)
                 listen = exporting(listen, recorder.view())
             end = execute(
                 spec=recorder.spec,

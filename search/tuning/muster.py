@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import search
 from search.problems import Exit, Problem, SearchError
+from search.space.secrets import redact
 from search.tuning.events import Listener, Note, Preparing
 from search.tuning.job import TrialJob
 from search.tuning.node import Seen, at_home, finds_word, leave_word, visit
@@ -52,7 +53,9 @@ class _Node:
         return f"node {self.host}" + (f" ({self.address})" if self.address != self.host else "")
 
 
-def muster(job: TrialJob, folder: Path, allocation: Allocation, listener: Listener) -> None:
+def muster(
+    job: TrialJob, folder: Path, allocation: Allocation, listener: Listener, *, storage: str
+) -> None:
     """Check the study's folder from everywhere, and make every node ready.
 
     Args:
@@ -60,23 +63,25 @@ def muster(job: TrialJob, folder: Path, allocation: Allocation, listener: Listen
         folder: The study's, absolute.
         allocation: What a trial gets; nodes that can take none are left alone.
         listener: Told of progress and notes.
+        storage: URL of the study's, with an absolute path where it is a file.
 
     Raises:
         SearchError: Naming every node that cannot be used, and why.
     """
     logging.getLogger("ray.worker").setLevel(logging.CRITICAL)  # what fails is said by us
     nodes = _nodes(allocation)
-    if _OWN_FOLDER in folder.as_posix():
-        raise SearchError(
-            [
-                Problem(
-                    fact=f"checkpoints.dir: {folder} is in the working folder of a Ray job, "
-                    "which is removed with it",
-                    fix=_SHARE,
-                )
-            ],
-            Exit.STORAGE,
+    passing = [
+        Problem(
+            fact=f"{what} is in the working folder of a Ray job, which is removed with it", fix=fix
         )
+        for what, fix in (
+            (f"checkpoints.dir: {folder}", _SHARE),
+            (f"storage: {redact(storage)}", "storage: ${env:SEARCH_STORAGE}, a server or a file"),
+        )
+        if _OWN_FOLDER in what
+    ]
+    if passing:
+        raise SearchError(passing, Exit.STORAGE)
     listener(Preparing(what="looking at the nodes", done=0, total=len(nodes)))
     _check_folder(nodes, folder)
     _make_ready(nodes, job, listener)

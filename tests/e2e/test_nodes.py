@@ -170,13 +170,14 @@ def test_two_nodes_with_caches_of_their_own_of_which_one_is_lost(
 
 
 def test_a_node_that_does_not_share_the_checkpoints_is_named_and_nothing_is_trained(
-    nodes: Nodes, driver: Workplace, tmp_path: Path
+    nodes: Nodes, driver: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", nodes.head.address)  # as inside a Ray job
     shared = tmp_path / "shared"
     (shared / "studies").mkdir()
     nodes.add("apart", hidden=[shared / "studies"])
     space(driver, data=str(shared / "images"), checkpoints=shared / "studies", trials=1, epochs=1)
-    done = driver.run("run", "tiny.yaml", "--address", nodes.head.address)
+    done = driver.run("run", "tiny.yaml")
     assert done.returncode == 74, done.stdout + done.stderr
     assert f"does not see what this command writes to {shared}/studies/tiny" in done.stderr
     assert "error: node " in done.stderr
