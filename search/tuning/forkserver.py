@@ -35,6 +35,9 @@ _LONGEST = 100
 """Bytes of a socket's path that every Linux takes."""
 _PATIENCE = 30.0
 """Seconds that a request may take to arrive; nobody blocks the others for longer."""
+_BURY_MS = 1000
+"""How long a fork that has ended is still in the table of processes, at most."""
+_LEAVE_SECONDS = 2.0
 _STANDARD = 3
 """Standard input, output and error."""
 
@@ -87,23 +90,30 @@ def forkserver() -> Iterator[str | None]:
     finally:
         assert server.stdin is not None
         server.stdin.close()
-        server.kill()
-        server.wait()
+        try:
+            server.wait(_LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:  # it is importing
+            server.kill()
+            server.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def serve(listener: socket.socket) -> NoReturn:
-    """Fork a worker for every request, until standard input ends."""
+    """Fork a worker for every request, until standard input ends; the forks end then, too."""
     import search.tuning.worker  # noqa: F401  torch and torchvision, for all forks
 
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system buries the dead
+    forks: set[int] = set()
     loaded = False
     waited = select.poll()
     for each in (0, listener.fileno()):
         waited.register(each, select.POLLIN)
     while True:
-        ready = {number for number, _ in waited.poll()}
+        ready = {number for number, _ in waited.poll(_BURY_MS)}
+        forks -= _dead()
         if 0 in ready and not os.read(0, 1):
+            # One that is still looking for its Ray would do so for a minute.
+            for fork in forks:
+                os.kill(fork, signal.SIGKILL)
             os._exit(0)
         if listener.fileno() not in ready:
             continue
@@ -120,9 +130,19 @@ def serve(listener: socket.socket) -> NoReturn:
                 listener.close()
                 client.close()
                 _become(files, request)
+            forks.add(child)
             for number in files:
                 os.close(number)
             client.sendall(str(child).encode())
+
+
+def _dead() -> set[int]:
+    """Forks that have ended since the last call."""
+    found = set()
+    with suppress(ChildProcessError):  # there is none at all
+        while (child := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+            found.add(child)
+    return found
 
 
 def _received(client: socket.socket) -> tuple[list[int], Request]:
@@ -153,7 +173,6 @@ def _environment(values: dict[str, str]) -> None:
 def _become(files: list[int], request: Request) -> NoReturn:
     """Turn this fork into what the request wanted to start."""
     try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setpgrp()  # Ray ends a worker's whole group
         for place, number in enumerate(files):
             os.dup2(number, place)

@@ -87,6 +87,21 @@ def test_a_request_that_is_no_request_does_not_stop_the_server(script: Path) -> 
         assert json.loads(ask(python, script).stdout)["torch"]
 
 
+def test_forks_that_are_still_there_at_the_end_are_ended(tmp_path: Path) -> None:
+    script = tmp_path / "sleeps.py"
+    script.write_text("import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(600)\n")
+    with forkserver() as python:
+        assert python is not None
+        asked = subprocess.Popen(
+            ["bash", "-c", f"exec {python} {shlex.quote(str(script))}"], stdout=subprocess.PIPE
+        )
+        assert asked.stdout is not None
+        fork = psutil.Process(int(asked.stdout.readline()))
+        assert asked.wait(60) == 0
+    gone, _ = psutil.wait_procs([fork], timeout=10)
+    assert gone
+
+
 def test_the_server_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     owner = subprocess.Popen(
         [
