@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.data.cache import FOLDERS, CacheEntry, Cleared, why_it_stays
+from search.data.folder import SUFFIXES
+from search.data.place import FETCHED
 from search.problems import Exit, SearchError, fail
 
-_OTHERS = ("tables", "checked")
+_OTHERS = ("tables", "checked", "nodes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +62,8 @@ class Contents:
     families: tuple[tuple[FamilyName, Kept], ...] = ()
     """Activations, the largest first."""
     weights: Kept = Kept()
+    images: Kept = Kept()
+    """Copied from URLs."""
     others: Kept = Kept()
     free: int
     """Bytes on its disk."""
@@ -72,7 +76,7 @@ class Contents:
     @property
     def total(self) -> Kept:
         """Everything."""
-        return self.decoded + self.activations + self.weights + self.others
+        return self.decoded + self.activations + self.weights + self.images + self.others
 
 
 def look(folder: Path) -> Contents:
@@ -104,6 +108,7 @@ def look(folder: Path) -> Contents:
             weights=sum(
                 (_one(path, facts) for path, facts in _weights(folder, known)), start=Kept()
             ),
+            images=_kept(folder / FETCHED, tuple(SUFFIXES)),
             others=sum((_kept(folder / name, "") for name in _OTHERS), start=Kept()),
             free=free_bytes(folder),
         )
@@ -149,11 +154,11 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _kept(folder: Path, suffix: str) -> Kept:
+def _kept(folder: Path, suffix: str | tuple[str, ...]) -> Kept:
     """All files below a folder; those with a suffix are the entries."""
     found = Kept()
     for path, facts in _files(folder):
-        if path.name.endswith(suffix):
+        if path.name.lower().endswith(suffix):
             found += _one(path, facts)
         else:
             found += Kept(bytes=facts.st_size)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+FETCHED = "fetched"
+"""Where in the cache folder images of a URL are."""
+
 
 def cache_folder(env: Mapping[str, str], of_space: str | None = None) -> Path:
     """The folder for decoded images, activations, fetched images and weights; not

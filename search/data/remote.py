@@ -22,12 +22,11 @@ from search.data.cache import relieve
 from search.data.files import NoLocks, locked
 from search.data.folder import SUFFIXES
 from search.data.parallel import Progress
+from search.data.place import FETCHED
 from search.disk import disk_full
 from search.problems import Exit, SearchError, fail
 from search.space.urls import protocol_of, shown
 
-FETCHED = "fetched"
-"""Where in the cache folder the copies are."""
 _AT_ONCE = 16
 """Files under way at once, where the file system can do several."""
 _TRIES = 3

@@ -144,6 +144,19 @@ def test_every_file_is_counted_once(filled: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"backbone": "x"}'])
+def test_images_of_a_url_are_shown_and_not_removed(
+    filled: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = filled / "fetched" / "0f" / "files" / "rose" / "1.JPG"
+    _write(copy, 4_000)
+    _write(filled / "fetched" / "0f" / "journal.jsonl", 30)
+    assert document(capsys, "--json")["images"]["entries"] == 1
+    search()
+    assert "fetched images" in capsys.readouterr().out
+    search("clear")
+    assert copy.exists()
+
+
 def test_a_family_whose_description_is_damaged_is_still_counted(
     filled: Path, content: bytes
 ) -> None:
