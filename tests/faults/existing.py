@@ -118,9 +118,12 @@ REAL = (
     ),
     Cases(
         id="R14",
-        fault="out of memory (Ray's memory monitor kills the worker)",
-        promise="FAIL, reason out_of_memory; the study finishes",
-        tests=(("e2e/test_deaths.py", ("memory_monitor",)),),
+        fault="out of memory (a real limit, and Ray's memory monitor)",
+        promise="once more with half the micro-batch, then FAIL, out_of_memory; the study finishes",
+        tests=(
+            ("e2e/test_deaths.py", ("memory_monitor",)),
+            ("e2e/test_memory.py", ()),
+        ),
     ),
 )
 

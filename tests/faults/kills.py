@@ -21,9 +21,8 @@ from tests.faults.row import Row
 
 PLENTY = 5000
 """More trials than any row comes to."""
-GONE_SECONDS, AGENTS_GONE_SECONDS = 30.0, 90.0
-"""So soon nothing of a killed session may live any more: what was still importing when
-its driver was killed imports to the end first; Ray's idle agents take a minute."""
+GONE_SECONDS, IDLE_GONE_SECONDS = 10.0, 120.0
+"""So soon nothing of a killed session trains or writes any more; so soon nothing lives."""
 BEFORE, BETWEEN, AMONG = "before the first trial", "between ask and first report", "later"
 
 
@@ -38,7 +37,7 @@ class Kills:
     left: int = 0
     """Processes that outlived their killed driver for too long."""
     slowest: float = 0.0
-    """Seconds until the last process of a killed session, but Ray's agents, was gone."""
+    """Seconds until the last process of a killed session, that is not idle, was gone."""
     watchers: list[threading.Thread] = field(default_factory=list)
 
     def blame(self, kill: int, faults: list[str]) -> None:
@@ -50,7 +49,7 @@ class Kills:
         """See in a thread that nothing of the killed session stays."""
 
         def look() -> None:
-            left = start.left_after(GONE_SECONDS, agents=AGENTS_GONE_SECONDS)
+            left = start.left_after(GONE_SECONDS, idle=IDLE_GONE_SECONDS)
             self.left += len(left)
             self.slowest = max(self.slowest, start.gone_after)
             if left:
@@ -119,7 +118,7 @@ def _end(place: Place, so_far: Kills, before: Record, kills: int) -> str:
     for watcher in so_far.watchers:
         watcher.join()
     moments = ", ".join(f"{so_far.moments[name]} {name}" for name in (BEFORE, BETWEEN, AMONG))
-    gone = f"processes left {so_far.left} (gone within {so_far.slowest:.0f} s)"
+    gone = f"processes left {so_far.left}, all that train or write gone in {so_far.slowest:.0f} s"
     return f"{moments}; {verdict.figures}; {gone}"
 
 

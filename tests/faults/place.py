@@ -43,11 +43,13 @@ resources: {{concurrency: {concurrency}}}
 checkpoints: {{dir: studies, keep: 2}}
 """
 MARK = "FAULTS_MARK"
-AGENTS = (
-    *("ray::DashboardA", "ray::RuntimeEnvA"),
-    *("ray/dashboard/agent.py", "runtime_env/agent/main.py"),
+IDLE = (
+    *("ray::DashboardA", "ray::RuntimeEnvA", "ray::IDLE"),
+    *("ray/dashboard/agent.py", "runtime_env/agent/main.py", "workers/default_worker.py"),
+    *("--worker-launch-time", "search.tuning.forkserver"),
 )
-"""Titles and, before they have one, scripts of the two agents of a node."""
+"""Of Ray's processes those that train nothing and write nothing of ours: a node's two
+agents, and workers that have no task yet (titles, and command lines before they have one)."""
 
 
 @dataclass
@@ -63,7 +65,7 @@ class Start:
     def __post_init__(self) -> None:
         self._seen: list[psutil.Process] = []
         self.gone_after = 0.0
-        """Seconds after which nothing but Ray's agents was left; see :meth:`left_after`."""
+        """Seconds after which only what is idle was left; see :meth:`left_after`."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -130,21 +132,21 @@ class Start:
                 continue
         return list(dict.fromkeys(found))
 
-    def left_after(self, seconds: float, *, agents: float | None = None) -> list[str]:
+    def left_after(self, seconds: float, *, idle: float | None = None) -> list[str]:
         """The names of its processes that still live after so long; they are ended then.
 
         Args:
             seconds: That all may take.
-            agents: That Ray's two agents may take, where that is longer. They train and
-                write nothing; killed with their driver, they wait a minute to report it.
+            idle: That Ray's idle processes may take, where that is longer: when their
+                driver is killed, they wait a minute for a cluster that is gone.
         """
         began = time.monotonic()
         while living := {each: name for each in self.family() if (name := _name(each))}:
             passed = time.monotonic() - began
-            late = [name for name in living.values() if not (agents and _is_agent(name))]
+            late = [name for name in living.values() if not (idle and _is_idle(name))]
             if late:
                 self.gone_after = passed
-            if passed > (seconds if late else agents or seconds):
+            if passed > (seconds if late else idle or seconds):
                 break
             time.sleep(0.5)
         for process in living:
@@ -164,8 +166,8 @@ def _name(process: psutil.Process) -> str:
         return ""
 
 
-def _is_agent(name: str) -> bool:
-    return any(text in name for text in AGENTS)
+def _is_idle(name: str) -> bool:
+    return any(text in name for text in IDLE)
 
 
 def _is_zombie(process: psutil.Process) -> bool:

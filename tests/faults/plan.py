@@ -46,6 +46,7 @@ def full_plan(folder: Path, server: Server, *, files: int, seed: int) -> list[Jo
         Job(name="R7", run=partial(_outages, folder / "outages", server, 3, seed)),
         Job(name="R8", run=lambda: [outages.stays_away(folder / "away", server(), 2)]),
         Job(name="R3", run=lambda: [workers.kill_workers(folder / "workers", 10, seed=seed)]),
+        Job(name="R15", run=lambda: [workers.hang_workers(folder / "hang", 3)]),
         Job(name="R5", run=lambda: signals.send_signals(folder / "signals", 3, seed=seed)),
         Job(name="R17", run=lambda: [trials.damaged_checkpoints(folder / "checkpoints")]),
         Job(name="R11", run=lambda: [starts.double_starts(folder / "twice", None, 14)]),

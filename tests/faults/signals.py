@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.faults.database import read
 from tests.faults.judge import EPOCH, STARTS, judge, shown_by
-from tests.faults.kills import AGENTS_GONE_SECONDS, PLENTY
+from tests.faults.kills import IDLE_GONE_SECONDS, PLENTY
 from tests.faults.place import Place, Start
 from tests.faults.row import Row
 
@@ -75,7 +75,7 @@ def send_signals(folder: Path, each: int, *, seed: int) -> list[Row]:
     seconds = time.monotonic() - sent
     late = [] if seconds < AT_ONCE_SECONDS else [f"it took {seconds:.1f} s"]
     odd = [] if status in (130, -signal.SIGINT) else [f"exit {status}"]
-    left = start.left_after(LIMIT_SECONDS, agents=AGENTS_GONE_SECONDS)
+    left = start.left_after(LIMIT_SECONDS, idle=IDLE_GONE_SECONDS)
     twice.took(seconds, late + odd + ([f"processes were left: {left}"] if left else []))
     promise = "reports land, out in 10 s, exit {}, the resume line printed"
     spent = time.monotonic() - began

@@ -1,8 +1,9 @@
-"""R3: ``kill -9`` of a trial's worker; the trial goes on from its last checkpoint.
+"""R3 and R15: a trial's worker is killed, or stands still.
 
-Every trial loses its worker twice (Ray starts it again so often) and must end
-complete all the same. Epochs that were trained again are counted by the
-checkpoints that were written: one for every epoch that was trained.
+Killed, the trial goes on from its last checkpoint. Every trial loses its worker twice
+(Ray starts it again so often) and must end complete all the same. Epochs that were
+trained again are counted by the checkpoints that were written: one for every epoch
+that was trained. Stopped (SIGSTOP), the worker is ended after its time-out.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from tests.faults.writes import injected
 EACH = 2
 """Kills for each trial."""
 EPOCHS = 60
+HANG_MINUTES = 0.4
+"""Time-out of an epoch: the first one of a worker needs some seconds on a slow machine."""
 
 
 def kill_workers(folder: Path, kills: int, *, seed: int) -> Row:
@@ -72,6 +75,48 @@ def kill_workers(folder: Path, kills: int, *, seed: int) -> Row:
         survived=max(0, done - len(faults)),
         figures=f"{record.count('COMPLETE')} trials complete; epochs trained again: {again}",
         kills=True,
+        faults=tuple(faults),
+        seconds=time.monotonic() - began,
+    )
+
+
+def hang_workers(folder: Path, trials: int) -> Row:
+    """Stop the worker of each trial but the last, as a trial that hangs does."""
+    began = time.monotonic()
+    place = Place(folder, trials=trials + 1, epochs=EPOCHS, scheduler="none")
+    start = place.run("--set", f"resources.minutes_per_epoch={HANG_MINUTES}")
+    faults: list[str] = []
+    slowest = 0.0
+    for trial in range(trials):
+        if not start.wait_for(rf"trial +{trial}  epoch +5 "):
+            faults.append(f"trial {trial} never came to epoch 5: {start.error_text[-300:]}")
+            break
+        for worker in _workers(start):
+            worker.suspend()
+        stopped = time.monotonic()
+        if not start.wait_for(rf"trial +{trial}  failed +timeout"):
+            faults.append(f"trial {trial} was not ended")
+            break
+        slowest = max(slowest, time.monotonic() - stopped)
+    status = start.wait() if not faults else start.process.poll()
+    if status != 0:
+        start.kill()
+        faults.append(f"exit {status}: {start.error_text[-500:]}")
+    record = read(place.url)
+    faults += judge(shown_by(place.starts), record, ended=True).faults
+    hung = sum(each.attributes.get("reason") == "timeout" for each in record.trials)
+    if hung != trials or record.count("COMPLETE") != 1:
+        faults.append(f"{[(each.state, each.attributes.get('reason')) for each in record.trials]}")
+    left = start.left_after(5.0)
+    if left:
+        faults.append(f"processes were left: {', '.join(left)}")
+    return Row(
+        id="R15",
+        fault="a trial hangs (its worker is stopped)",
+        promise="ended after its time-out, reason timeout",
+        tried=trials,
+        survived=hung,
+        figures=f"limit {HANG_MINUTES * 60:.0f} s, the slowest was ended after {slowest:.0f} s",
         faults=tuple(faults),
         seconds=time.monotonic() - began,
     )

@@ -140,5 +140,5 @@ def _compared(place: Place, known: Reference) -> list[str]:
 
 
 def _orphans(starts: list[Start]) -> list[str]:
-    left = [name for start in starts[-3:] for name in start.left_after(5.0, agents=90.0)]
+    left = [name for start in starts[-3:] for name in start.left_after(10.0, idle=120.0)]
     return [f"processes of killed runs were left: {', '.join(left)}"] if left else []
