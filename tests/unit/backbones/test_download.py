@@ -146,8 +146,7 @@ def served(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: str) -> Path
     """A catalogue whose resnet18 is downloaded from the test's server."""
     row = info(f"{server}/whole")
     catalogue = dict(CATALOGUE) | {"resnet18": row}
-    monkeypatch.setattr("search.backbones.download.CATALOGUE", catalogue)
-    monkeypatch.setattr("search.backbones.availability.CATALOGUE", catalogue)
+    monkeypatch.setattr("search.backbones.catalogue.CATALOGUE", catalogue)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     return tmp_path / "torch" / "hub" / "checkpoints" / f"net-{SHA256[:8]}.pth"
 
@@ -192,3 +191,16 @@ def test_fetch_never_replaces_a_file_of_the_users(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match=r"gone\.pth") as raised:
         fetch("resnet18", spec, tmp_path, quiet)
     assert raised.value.status is Exit.USAGE
+
+
+def test_fetch_downloads_the_weights_that_a_tag_names(
+    tmp_path: Path, server: str, served: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = CATALOGUE["resnet50"]
+    (other,) = known.alternatives
+    mine = replace(other, url=f"{server}/whole/v1-{SHA256[:8]}.pth", sha256_prefix=SHA256[:8])
+    catalogue = dict(CATALOGUE) | {"resnet50": replace(known, alternatives=(mine,))}
+    monkeypatch.setattr("search.backbones.catalogue.CATALOGUE", catalogue)
+    located = fetch("resnet50", WeightsSpec(tags=(("resnet50", other.tag),)), tmp_path, quiet)
+    assert located.path == tmp_path / "weights" / f"v1-{SHA256[:8]}.pth"
+    assert located.preprocessing == other.preprocessing
