@@ -155,7 +155,7 @@ def test_a_corrupt_image_stops_the_run_before_the_first_trial(workplace: Workpla
     assert done.returncode == 3
     assert "red/000.png" in done.stderr
     assert "Traceback" not in done.stderr
-    assert not (workplace.folder / "studies" / "studies.db").exists()
+    assert workplace.run("status").stdout.startswith("no study in ")
 
 
 def test_all_trials_failing_stops_after_five_with_the_commonest_reason(
@@ -190,7 +190,7 @@ def test_a_pickle_posing_as_weights_is_refused_before_the_first_trial(
     assert done.returncode == 2
     assert "own.safetensors is not a safetensors file" in done.stderr
     assert not marker.exists()
-    assert not (workplace.folder / "studies" / "studies.db").exists()
+    assert workplace.run("status").stdout.startswith("no study in ")
 
 
 class _Payload:

@@ -11,7 +11,6 @@ from typing import Any
 
 from tests.faults.row import Row
 
-
 READING = (
     "R1: one study takes all kills of a series, and each start begins at once where the last was "
     "killed. What trains or writes must be gone 10 s after the kill; Ray's idle processes, which "
