@@ -1,5 +1,5 @@
 # make run     set up .venv, then search on the sample; minutes on two cores
-# make test    set up .venv, then all tests but those of make catalogue and make gpu
+# make test    set up .venv, then all tests but those that take long or need a GPU
 # make help    the rest
 
 VENV := .venv
@@ -14,7 +14,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
 	"$$name" -c '$(FITS)' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run setup test check catalogue faults bench bench-quick score gpu help
+.PHONY: run setup test check thorough catalogue faults bench bench-quick score gpu help
 .DEFAULT_GOAL := help
 
 run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for another)
@@ -22,15 +22,18 @@ run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for anoth
 
 setup: $(STAMP)  ## make .venv with the tested versions
 
-test: $(STAMP)  ## all tests but those of make catalogue and make gpu
+test: $(STAMP)  ## all tests but those of make thorough, make catalogue and make gpu; under 15 minutes
 	$(BIN)/pytest -n 2 --dist loadfile -m "not gpu and not catalogue" tests/unit tests/contract
-	$(BIN)/pytest -m "not gpu" tests/e2e
+	$(BIN)/pytest -n 2 --dist load -m "not gpu and not thorough" tests/e2e
 
 check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 	$(BIN)/ruff check .
 	$(BIN)/mypy search
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser" -x tests/unit tests/contract
+
+thorough: $(STAMP)  ## full disks, hanging trials, no memory, a lost node, a lost database
+	$(BIN)/pytest -m thorough tests/e2e
 
 catalogue: $(STAMP)  ## the backbones of more than 100 M parameters; 8 GB of memory
 	$(BIN)/pytest -m catalogue tests/unit/backbones

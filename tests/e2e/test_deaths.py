@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 WaitFor = Callable[[Callable[[], bool]], None]
 
 
+@pytest.mark.thorough
 def test_what_rays_memory_monitor_kills_is_out_of_memory_and_ends_no_study(
     workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,6 +37,7 @@ def test_what_rays_memory_monitor_kills_is_out_of_memory_and_ends_no_study(
     assert states(workplace.folder) == {0: "FAIL"}
 
 
+@pytest.mark.thorough
 def test_a_trial_that_hangs_is_ended_and_the_study_goes_on(
     workplace: Workplace, wait_for: WaitFor
 ) -> None:
@@ -77,6 +79,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     nodes.shutdown()
 
 
+@pytest.mark.thorough
 def test_a_trial_goes_on_when_its_node_is_gone(
     workplace: Workplace, wait_for: WaitFor, cluster: Cluster
 ) -> None:

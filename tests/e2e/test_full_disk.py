@@ -13,7 +13,7 @@ from search.training.checkpoint import Which, read
 from tests.disks import SmallDisk, small_disk
 from tests.e2e.workplace import Workplace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 WaitFor = Callable[[Callable[[], bool]], None]
 ALL = [(0, epoch) for epoch in range(1, 201)]

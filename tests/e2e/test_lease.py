@@ -78,7 +78,7 @@ def test_a_run_that_was_suspended_and_lost_its_study_ends_and_says_who_has_it(
     assert second.returncode == 4  # the lease holds for 30 s
     time.sleep(30)
     second_try = workplace.start("run", "tiny.yaml")
-    wait_for(lambda: f", pid {second_try.pid}," in workplace.run("run", "tiny.yaml").stderr)
+    wait_for(lambda: f", pid {second_try.pid}," in workplace.run("status", "tiny").stdout)
     first.send_signal(signal.SIGCONT)
     out, err = first.communicate(timeout=60)
     assert first.returncode == 4, out + err

@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.test_faults import reports
 from tests.e2e.workplace import Workplace, draw_images
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 WaitFor = Callable[[Callable[[], bool]], None]
 

@@ -95,6 +95,7 @@ def test_a_run_goes_on_through_an_outage(
     assert PASSWORD not in out + err
 
 
+@pytest.mark.thorough
 def test_a_database_that_stays_away_loses_nothing_that_was_trained(
     workplace: Workplace, server: Postgres, url: str, wait_for: WaitFor
 ) -> None:
