@@ -33,6 +33,12 @@ class Setting:
     """Allowed values of a ``choice``."""
     meaning: str = ""
     """One sentence; with the unit and the meaning of 0."""
+    unit: str = ""
+    """Of the value, e.g. ``pixels``; empty where it has none."""
+    condition: str = ""
+    """When it does anything, in words, e.g. ``optimiser: sgd``; empty for always."""
+    source: str = ""
+    """Where it comes from: authors, title, venue and year of a paper."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

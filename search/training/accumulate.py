@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from search.backbones.stages import Staged
+from search.training.losses import Loss
 from search.training.predict import suffix_logits
 from search.training.prefix import precision
 from search.training.schedule import batches
@@ -25,10 +25,10 @@ from search.training.schedule import batches
 def backward(
     staged: Staged,
     inputs: Tensor,
-    labels_B: Tensor,
+    targets: Tensor,
     *,
     start: int,
-    label_smoothing: float,
+    loss: Loss,
     micro_batch: int,
 ) -> Tensor:
     """Add the gradients of the mean loss over a batch to the parameters'.
@@ -36,26 +36,24 @@ def backward(
     Args:
         staged: In training mode.
         inputs: What block ``start`` takes, of B images.
-        labels_B: int64.
+        targets: [B, ...], as the loss takes them.
         start: First block to run, 0..5.
-        label_smoothing: Share of each target spread over all classes.
+        loss: Gives one an image; the mean over the batch is what is minimised.
         micro_batch: Images that go through at once, >= 1; one more where a single
             one would be left over. A batch that is no larger goes through whole.
 
     Returns:
         The loss, detached: a scalar on the device.
     """
-    loss = torch.zeros((), device=inputs.device)
+    total = torch.zeros((), device=inputs.device)
     for part in batches(len(inputs), micro_batch):
         with precision(inputs.device):
             logits_BK = suffix_logits(staged, inputs[part], start)
-        mean = functional.cross_entropy(
-            logits_BK.float(), labels_B[part], label_smoothing=label_smoothing
-        )
+        mean = loss(logits_BK.float(), targets[part]).mean()
         share = mean * ((part.stop - part.start) / len(inputs))  # of a whole batch: times 1
         share.backward()
-        loss += share.detach()
-    return loss
+        total += share.detach()
+    return total
 
 
 def sees_parts(staged: Staged, start: int) -> bool:

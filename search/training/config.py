@@ -1,128 +1,20 @@
-"""The settings of one trial: names, ranges, defaults. Torch-free leaf.
+"""One fully resolved trial: what a sampled point becomes. Torch-free leaf.
 
-``TrialConfig`` is what a sampled point becomes; ``SETTINGS`` is what a space
-file is checked against. One spelling everywhere: YAML key = field = Optuna
-parameter. To add a setting: a row in SETTINGS, a field in TrialConfig, the
-line in ``training/`` that uses it.
+One spelling everywhere: YAML key = field = Optuna parameter. The settings with
+their ranges, defaults and meanings are in ``settings/``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 
 from search.space.settings import Setting, Value
 from search.space.spec import ActivationType
+from search.training.settings import SETTINGS
+from search.training.settings.core import OWN_SIZE, POLICIES
 
-POLICIES = ("none", "light", "medium", "heavy")
-"""Augmentation policies, weakest first."""
-
-OWN_SIZE = 0
-"""``image_size`` of 0 means the backbone's own size."""
-
-SETTINGS: Mapping[str, Setting] = MappingProxyType(
-    {
-        setting.name: setting
-        for setting in (
-            Setting(
-                name="backbone",
-                kind="backbone",
-                default="resnet50",
-                meaning="pretrained body, a name of the catalogue",
-            ),
-            Setting(
-                name="image_size",
-                kind="int",
-                default=OWN_SIZE,
-                low=OWN_SIZE,
-                high=1024,
-                meaning="side of the square input in pixels; 0 is the backbone's own",
-            ),
-            Setting(
-                name="unfreeze_depth",
-                kind="int",
-                default=1,
-                low=0,
-                high=5,
-                meaning="blocks trained, counted from the head; 0 trains the head alone",
-            ),
-            Setting(
-                name="lr",
-                kind="float",
-                default=1e-3,
-                low=1e-8,
-                high=10.0,
-                meaning="learning rate of the new head at its peak",
-            ),
-            Setting(
-                name="backbone_lr_scale",
-                kind="float",
-                default=0.1,
-                low=0.0,
-                high=10.0,
-                meaning="trained blocks learn at lr times this",
-            ),
-            Setting(
-                name="dropout",
-                kind="float",
-                default=0.2,
-                low=0.0,
-                high=0.95,
-                meaning="probability of dropping a feature before the head",
-            ),
-            Setting(
-                name="weight_decay",
-                kind="float",
-                default=1e-2,
-                low=0.0,
-                high=10.0,
-                meaning="AdamW's decoupled decay; not applied to norms and biases",
-            ),
-            Setting(
-                name="label_smoothing",
-                kind="float",
-                default=0.0,
-                low=0.0,
-                high=0.9,
-                meaning="share of each target spread over all classes",
-            ),
-            Setting(
-                name="warmup",
-                kind="float",
-                default=0.1,
-                low=0.0,
-                high=0.9,
-                meaning="share of all steps in which the rate rises linearly from 0",
-            ),
-            Setting(
-                name="augmentation",
-                kind="choice",
-                default="light",
-                choices=POLICIES,
-                meaning="none, light (crop, flip), medium (and rotation, scale, "
-                "colour) or heavy (TrivialAugment)",
-            ),
-            Setting(
-                name="views",
-                kind="int",
-                default=0,
-                low=0,
-                high=100_000,
-                meaning="augmented versions per image; epoch e uses view e mod "
-                "views; 0 is one for each epoch",
-            ),
-            Setting(
-                name="batch_size",
-                kind="int",
-                default=32,
-                low=1,
-                high=65_536,
-                meaning="images per step",
-            ),
-        )
-    }
-)
+__all__ = ["OWN_SIZE", "POLICIES", "SETTINGS", "TrialConfig", "settings_of", "trial_config"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,28 +74,24 @@ def trial_config(
     unknown = set(point) - set(SETTINGS)
     if unknown:
         raise ValueError(f"no such setting: {sorted(unknown)}")
-    values = {name: point.get(name, row.default) for name, row in SETTINGS.items()}
-    backbone = str(values["backbone"])
-    augmentation = str(values["augmentation"])
-    views = int(values["views"]) or epochs
+    values = {name: _typed(row, point.get(name, row.default)) for name, row in SETTINGS.items()}
+    values["image_size"] = values["image_size"] or own_size[str(values["backbone"])]
+    drawn = values["augmentation"] != "none"
+    values["views"] = (values["views"] or epochs) if drawn else 1
     return TrialConfig(
-        backbone=backbone,
-        image_size=int(values["image_size"]) or own_size[backbone],
-        unfreeze_depth=int(values["unfreeze_depth"]),
-        lr=float(values["lr"]),
-        backbone_lr_scale=float(values["backbone_lr_scale"]),
-        dropout=float(values["dropout"]),
-        weight_decay=float(values["weight_decay"]),
-        label_smoothing=float(values["label_smoothing"]),
-        warmup=float(values["warmup"]),
-        augmentation=augmentation,
-        views=1 if augmentation == "none" else views,
-        batch_size=int(values["batch_size"]),
+        **values,  # type: ignore[arg-type]  # a row's kind is its field's type: a test compares
         epochs=epochs,
         seed=seed,
         augmentation_seed=augmentation_seed,
         activations=activations,
     )
+
+
+def _typed(row: Setting, value: Value) -> Value:
+    """A value as its field's type: YAML and Optuna may give 1 for 1.0."""
+    if row.kind == "int":
+        return int(value)
+    return float(value) if row.kind == "float" else value
 
 
 def settings_of(config: TrialConfig) -> dict[str, Value]:

@@ -187,7 +187,7 @@ def _train(run: Run, epoch: int, micro_batch: int) -> float:
             inputs,
             labels,
             start=run.frozen,
-            label_smoothing=config.label_smoothing,
+            loss=run.loss,
             micro_batch=micro_batch,
         )
         if (done + 1) % look == 0 or done + 1 == run.steps:

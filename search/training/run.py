@@ -17,6 +17,7 @@ from search.backbones.info import Preprocessing
 from search.backbones.stages import BLOCKS, Staged, build
 from search.training.config import TrialConfig
 from search.training.inputs import Geometry, TrialData
+from search.training.losses import Loss, loss_of
 from search.training.optimiser import optimiser
 from search.training.prefix import Boundary, Prefix, PrefixFactory
 from search.training.schedule import steps_per_epoch
@@ -33,6 +34,7 @@ class Run:
     staged: Staged
     adamw: torch.optim.AdamW
     prefix: Prefix
+    loss: Loss
     device: torch.device
     weights_hash: str
     data_hash: str
@@ -94,6 +96,7 @@ def start(
         staged=staged,
         adamw=optimiser(staged, config),
         prefix=prefix(boundary),
+        loss=loss_of(config),
         device=target,
         weights_hash=weights_hash,
         data_hash=_data_hash(data),

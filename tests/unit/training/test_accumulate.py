@@ -13,6 +13,8 @@ from search.backbones.stages import BLOCKS, Staged, build
 from search.training.accumulate import backward, sees_parts
 from search.training.checkpoint import load_trained
 from search.training.config import TrialConfig
+from search.training.losses import loss_of
+from tests.unit.training.tiny import CONFIG
 
 Curve = Callable[..., list[tuple[int, float, tuple[float, ...]]]]
 Other = Callable[..., TrialConfig]
@@ -25,6 +27,7 @@ def model(depth: int) -> Staged:
     return staged
 
 
+LOSS = loss_of(CONFIG)
 MODELS = {depth: model(depth) for depth in (0, 1, 5)}
 
 
@@ -37,9 +40,7 @@ def gradients(
     with torch.no_grad():
         features = staged.forward_blocks(inputs, 0, start)
         features = staged.pool(features) if depth == 0 else features
-    loss = backward(
-        staged, features, labels, start=start, label_smoothing=0.1, micro_batch=micro_batch
-    )
+    loss = backward(staged, features, labels, start=start, loss=LOSS, micro_batch=micro_batch)
     named = staged.model.named_parameters()
     return float(loss), {name: p.grad.clone() for name, p in named if p.grad is not None}
 

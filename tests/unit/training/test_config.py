@@ -2,13 +2,15 @@
 
 import subprocess
 import sys
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 
 from search.data.images import ImageRow, ImageTable
-from search.training.config import SETTINGS, settings_of, trial_config
+from search.training.config import SETTINGS, TrialConfig, settings_of, trial_config
 from search.training.inputs import trial_data
 
 SIZES = {"resnet50": 224, "vit_b_16": 224}
@@ -30,6 +32,16 @@ def test_settings_that_are_not_named_take_their_defaults() -> None:
 def test_views_are_resolved(point: dict[str, str | int], views: int) -> None:
     config = trial_config(point, own_size=SIZES, epochs=7, seed=1, augmentation_seed=2)
     assert config.views == views
+
+
+def test_every_setting_is_a_field_of_its_type_and_a_default_is_written_once() -> None:
+    hints = {"int": int, "float": float, "backbone": str}
+    own = {field.name: field for field in fields(TrialConfig)}
+    types = get_type_hints(TrialConfig)
+    for name, row in SETTINGS.items():
+        assert types[name] is hints.get(row.kind, type(row.default)), name
+        if own[name].default is not MISSING:
+            assert own[name].default == row.default, name
 
 
 def test_a_name_that_is_no_setting_is_refused() -> None:

@@ -1,0 +1,21 @@
+"""All settings of a trial: what a space file is checked against. Torch-free leaf.
+
+One file a theme. To add a setting: a row in its theme's file, a field in
+``training/config.py``, the line in ``training/`` that uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from search.space.settings import Setting
+from search.training.settings.core import CORE
+
+THEMES: Mapping[str, tuple[Setting, ...]] = MappingProxyType({"core": CORE})
+"""Rows by theme, in the order in which they are shown."""
+
+SETTINGS: Mapping[str, Setting] = MappingProxyType(
+    {setting.name: setting for rows in THEMES.values() for setting in rows}
+)
+"""Rows by name."""

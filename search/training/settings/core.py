@@ -1,0 +1,109 @@
+"""The settings that nearly every search varies. Torch-free leaf."""
+
+from __future__ import annotations
+
+from search.space.settings import Setting
+
+POLICIES = ("none", "light", "medium", "heavy")
+"""Augmentation policies, weakest first."""
+
+OWN_SIZE = 0
+"""``image_size`` of 0 means the backbone's own size."""
+
+CORE = (
+    Setting(
+        name="backbone",
+        kind="backbone",
+        default="resnet50",
+        meaning="pretrained body, a name of the catalogue",
+    ),
+    Setting(
+        name="image_size",
+        kind="int",
+        default=OWN_SIZE,
+        low=OWN_SIZE,
+        high=1024,
+        meaning="side of the square input in pixels; 0 is the backbone's own",
+    ),
+    Setting(
+        name="unfreeze_depth",
+        kind="int",
+        default=1,
+        low=0,
+        high=5,
+        meaning="blocks trained, counted from the head; 0 trains the head alone",
+    ),
+    Setting(
+        name="lr",
+        kind="float",
+        default=1e-3,
+        low=1e-8,
+        high=10.0,
+        meaning="learning rate of the new head at its peak",
+    ),
+    Setting(
+        name="backbone_lr_scale",
+        kind="float",
+        default=0.1,
+        low=0.0,
+        high=10.0,
+        meaning="trained blocks learn at lr times this",
+    ),
+    Setting(
+        name="dropout",
+        kind="float",
+        default=0.2,
+        low=0.0,
+        high=0.95,
+        meaning="probability of dropping a feature before the head",
+    ),
+    Setting(
+        name="weight_decay",
+        kind="float",
+        default=1e-2,
+        low=0.0,
+        high=10.0,
+        meaning="AdamW's decoupled decay; not applied to norms and biases",
+    ),
+    Setting(
+        name="label_smoothing",
+        kind="float",
+        default=0.0,
+        low=0.0,
+        high=0.9,
+        meaning="share of each target spread over all classes",
+    ),
+    Setting(
+        name="warmup",
+        kind="float",
+        default=0.1,
+        low=0.0,
+        high=0.9,
+        meaning="share of all steps in which the rate rises linearly from 0",
+    ),
+    Setting(
+        name="augmentation",
+        kind="choice",
+        default="light",
+        choices=POLICIES,
+        meaning="none, light (crop, flip), medium (and rotation, scale, "
+        "colour) or heavy (TrivialAugment)",
+    ),
+    Setting(
+        name="views",
+        kind="int",
+        default=0,
+        low=0,
+        high=100_000,
+        meaning="augmented versions per image; epoch e uses view e mod "
+        "views; 0 is one for each epoch",
+    ),
+    Setting(
+        name="batch_size",
+        kind="int",
+        default=32,
+        low=1,
+        high=65_536,
+        meaning="images per step",
+    ),
+)
