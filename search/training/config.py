@@ -47,6 +47,11 @@ class TrialConfig:
     """One for the whole study, so that views are shared between trials."""
     activations: ActivationType = "float16"
     """What frozen blocks' output is rounded to; one for the whole study."""
+    finetune: str = "partial"
+    head_epochs: int = 1
+    unfreeze_every: int = 1
+    batch_norm: str = "frozen"
+    layer_decay: float = 1.0
 
 
 def trial_config(

@@ -11,8 +11,9 @@ from types import MappingProxyType
 
 from search.space.settings import Setting
 from search.training.settings.core import CORE
+from search.training.settings.finetuning import FINETUNING
 
-THEMES: Mapping[str, tuple[Setting, ...]] = MappingProxyType({"core": CORE})
+THEMES: Mapping[str, tuple[Setting, ...]] = MappingProxyType({"core": CORE, "finetuning": FINETUNING})
 """Rows by theme, in the order in which they are shown."""
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
