@@ -50,6 +50,7 @@ def load_space(
     """
     from search.backbones.catalogue import sizes, tags
     from search.cli.data_check import why_refused
+    from search.cli.extended import fetch, identity_of
     from search.space.load import load
     from search.training.config import SETTINGS
 
@@ -65,6 +66,8 @@ def load_space(
             overrides=overrides,
             env=env,
             look=why_refused if images else lambda data: None,
+            extended=fetch,
+            identity=identity_of(path),
         )
     except SearchError as error:
         raise SearchError([*problems, *error.problems], error.status) from None
@@ -91,6 +94,15 @@ def read_text(path: Path) -> str:
     """
     from search.space.reader import decode
 
+    return decode(read_bytes(path), file=str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The start of a space file, more than the longest that is read.
+
+    Raises:
+        SearchError: When it is not there, a folder or not readable; exit status 2.
+    """
     if path.is_dir():
         raise _not_a_file(path)
     if path.is_fifo() and not str(path).startswith(("/dev/", "/proc/")):
@@ -98,7 +110,7 @@ def read_text(path: Path) -> str:
         raise fail(f"{path}: a named pipe, not a space file", fix="name a .yaml file")
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_READ)
+            return file.read(LARGEST_READ)
     except FileNotFoundError:
         raise _not_found(path) from None
     except OSError as error:
@@ -106,7 +118,6 @@ def read_text(path: Path) -> str:
         raise fail(f"{path}: cannot be read: {reason}") from None
     except ValueError:  # a NUL in the name
         raise fail(f"{path}: no such file") from None
-    return decode(content, file=str(path))
 
 
 def to_overrides(

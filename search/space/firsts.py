@@ -62,10 +62,9 @@ def read_first(node: Node | None, space: PlacedSpace, known: Known, report: Repo
             for name, (value, place) in one.given.items()
             if (reason := _inactive(name, value, point, space)) is not None
         ]
-        if void and space.lenient:
-            report.warn(
-                one.place, "this point is outside the space as flags left it; it is not tried"
-            )
+        if void and (space.lenient or _is_inherited(one.place, report)):
+            left = " as flags left it" if space.lenient else ""
+            report.warn(one.place, f"this point is outside the space{left}; it is not tried")
             continue
         for place, fact, fix in void:
             report.error(place, fact, fix)
@@ -132,7 +131,7 @@ def _given(
             continue
         if entry.name not in space and same(value, setting.default):
             continue
-        if space.lenient:
+        if space.lenient or _is_inherited(entry.key.place, report):
             given[entry.name] = (value, entry.value.place)  # judged once the point is complete
             continue
         if entry.name not in space:
@@ -152,6 +151,10 @@ def _given(
             continue
         given[entry.name] = (value, entry.value.place)
     return given
+
+
+def _is_inherited(place: Place | None, report: Report) -> bool:
+    return place is not None and place.file in report.inherited
 
 
 def _inactive(

@@ -7,11 +7,12 @@ values. Every problem of the text is found in one go, each with its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from search.problems import Problem, SearchError
 from search.space.colons import told_of_slip
 from search.space.domains import FloatRange, Space
+from search.space.extends import KEY, Fetch, extend, no_files
 from search.space.firsts import read_first
 from search.space.nodes import Entries, Node, Scalar, Source, kind_of
 from search.space.overrides import Override, apply
@@ -36,6 +37,7 @@ from search.space.sections import (
 from search.space.settings import Setting, SizeRule
 from search.space.space_section import read_space
 from search.space.spec import (
+    METRICS_OF,
     Budget,
     CacheSpec,
     CheckpointsSpec,
@@ -51,6 +53,7 @@ from search.space.study_section import read_storage, read_study
 from search.space.weights_section import read_weights
 
 SECTIONS = (
+    "extends",
     "study",
     "data",
     "objective",
@@ -79,6 +82,10 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
     refused: SearchError | None = None
     """Why the images that it names cannot be used, at their place in the text."""
+    extends: tuple[str, ...] = ()
+    """The files that it extends, the nearest first."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where the domain of each param was written: a file, or a flag."""
 
 
 def load(
@@ -92,6 +99,8 @@ def load(
     env: Mapping[str, str],
     samples: Collection[str] = SAMPLES,
     look: Callable[[DataSpec], SearchError | None] = lambda data: None,
+    extended: Fetch = no_files,
+    identity: str = "",
 ) -> Loaded:
     """Read and check a whole space file.
 
@@ -107,6 +116,8 @@ def load(
         samples: Names that ``data.sample`` can take.
         look: Looks whether images are there: what is wrong with them is told
             together with the problems of the text, and alone stops nothing here.
+        extended: Reads the files that ``extends`` names.
+        identity: Of this file, as ``extended`` would give it; by default ``file``.
 
     Raises:
         SearchError: With every problem found, if there is any; exit status 2.
@@ -128,15 +139,26 @@ def load(
         )
         report.stop()
     root = root or Entries(entries=(), place=source.place(0, 1))
-    root = apply(root, tuple(overrides), SECTIONS, report)
+    parents = tuple(override for override in overrides if override.path == KEY)
+    root = apply(root, parents, SECTIONS, report)
+    root = extend(root, identity=identity or file, fetch=extended, report=report)
+    others = tuple(override for override in overrides if override.path != KEY)
+    root = apply(root, others, SECTIONS, report)
     known = Known(settings=settings, sizes=sizes, tags=tags or {})
     lenient = any(override.path.partition(".")[0] == "space" for override in overrides)
-    spec = _Sections(root, known, report, lenient=lenient).spec(file, env, samples)
+    sections = _Sections(root, known, report, lenient=lenient)
+    spec = sections.spec(file, env, samples)
     refused = _look(root, spec, samples, look)
     if report.errors and refused is not None:
         report.problems += refused.problems
     report.stop()
-    return Loaded(spec=spec, warnings=report.warnings, refused=refused)
+    return Loaded(
+        spec=spec,
+        warnings=report.warnings,
+        refused=refused,
+        extends=report.inherited,
+        origins=sections.origins,
+    )
 
 
 def _look(
@@ -166,6 +188,7 @@ class _Sections:
         self._lenient = lenient
         self._known = known
         self._report = report
+        self.origins: dict[str, str] = {}
 
     def spec(self, file: str, env: Mapping[str, str], samples: Collection[str]) -> StudySpec:
         report, known = self._report, self._known
@@ -174,6 +197,7 @@ class _Sections:
                 self._unknown(entry.key)
         name, seed = read_study(self._of("study"), file, report)
         space = read_space(self._of("space"), known, report, lenient=self._lenient)
+        self.origins = {param.name: param.node.place.file for param in space.params}
         firsts = read_first(self._of("first"), space, known, report)
         objective = self._of("objective")
         epochs = self._of("epochs")
@@ -188,8 +212,10 @@ class _Sections:
         spec = StudySpec(
             name=name,
             seed=seed,
-            data=read_data(data, self._root, samples, report),
-            objective=read_objective(objective, report) if objective else "balanced_accuracy",
+            data=(images := read_data(data, self._root, samples, report)),
+            objective=read_objective(objective, report, images.task)
+            if objective
+            else METRICS_OF[images.task][0],
             epochs=read_epochs(epochs, report) if epochs else Epochs(),
             space=space.space if space.sound else Space(params=()),
             first=firsts.points,
@@ -199,7 +225,7 @@ class _Sections:
             scheduler=read_scheduler(scheduler, report) if scheduler else SchedulerSpec(),
             budget=read_budget(budget, report) if budget else Budget(),
             resources=read_resources(resources, report) if resources else Resources(),
-            storage=read_storage(self._of("storage"), file, env, report),
+            storage=read_storage(self._of("storage"), env, report),
             checkpoints=read_checkpoints(checkpoints, report) if checkpoints else CheckpointsSpec(),
             cache=read_cache(cache, report) if cache else CacheSpec(),
         )

@@ -74,11 +74,14 @@ class PlacedSpace:
     """Whether flags changed the space, so that what the file says about it may
     have become void: that is left out, where without flags it is an error."""
 
+    extends: bool = False
+    """Whether other files are extended, which may say more than can hold here."""
+
     @property
     def space(self) -> Space:
-        """The space without places, and without what flags made void."""
+        """The space without places, and without what flags or this file made void."""
         bare = Space(params=tuple(param.bare() for param in self.params))
-        return pruned(bare) if self.lenient and self.sound else bare
+        return pruned(bare) if (self.lenient or self.extends) and self.sound else bare
 
     def __getitem__(self, name: str) -> PlacedParam:
         return next(param for param in self.params if param.name == name)

@@ -16,6 +16,8 @@ class Report:
 
     file: str = ""
     """The space file: its problems come before those of flags."""
+    inherited: tuple[str, ...] = ()
+    """Files that it extends, the nearest first; their problems come after its own."""
     problems: list[Problem] = field(default_factory=list)
     found: int = 0
     """Errors so far, those that are not said (see :meth:`unreadable`) too."""
@@ -29,6 +31,14 @@ class Report:
     def read(self, place: Place) -> bool:
         """Whether the value at ``place`` is what was written."""
         return place not in self._unreadable
+
+    def strict(self, place: Place, *, lenient: bool) -> bool:
+        """Whether what can never hold is an error at ``place``.
+
+        An extended file is made for more spaces than this one, so there it never is;
+        in this file it is none where flags changed the space (``lenient``).
+        """
+        return place.file not in self.inherited and not (lenient and place.file == self.file)
 
     def error(self, place: Place, fact: str, fix: str = "") -> None:
         """Add a problem that stops the command.
@@ -72,11 +82,13 @@ class Report:
             raise SearchError(self.errors)
 
     def _of(self, *levels: str) -> tuple[Problem, ...]:
-        def key(problem: Problem) -> tuple[bool, int, int]:
+        order = {file: at for at, file in enumerate((self.file, *self.inherited))}
+
+        def key(problem: Problem) -> tuple[int, int, int]:
             place = problem.place
-            if place is None or place.file != self.file:
-                return (True, 0, 0)
-            return (False, place.line, place.column)
+            if place is None or place.file not in order:
+                return (len(order), 0, 0)
+            return (order[place.file], place.line, place.column)
 
         return tuple(sorted((p for p in self.problems if p.level in levels), key=key))
 

@@ -62,7 +62,10 @@ def check_conditions(
     for branch in param.branches:
         for placed in branch.when:
             name = placed.condition.param
+            strict = report.strict(placed.place, lenient=lenient)
             if name not in by_name:
+                if placed.place.file in report.inherited:
+                    continue
                 report.error(
                     placed.place,
                     f"when of {param.name}: {name} is not in the space",
@@ -70,8 +73,7 @@ def check_conditions(
                 )
                 continue
             domains = [other.domain for other in by_name[name].branches]
-            of_the_file = placed.place.file == report.file
-            if (lenient and of_the_file) or not by_name[name].sound:
+            if not strict or not by_name[name].sound:
                 continue
             for value, place in placed.values:
                 if not any(contains(domain, value) for domain in domains):
@@ -154,6 +156,8 @@ def check_reach(space: PlacedSpace, report: Report) -> None:
         for index, holds in dead_branches(bare, param.name).items():
             branch = param.branches[index]
             place = branch.when_place or branch.place
+            if not report.strict(place, lenient=False):
+                continue
             if holds:
                 report.error(
                     place,

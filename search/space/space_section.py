@@ -79,7 +79,12 @@ def read_space(
     sized = _walkable(ordered, broken | unread)
     if all(name in sized or node.get(name) is None for name in ("backbone", "image_size")):
         check_sizes(sized, known, report)
-    return PlacedSpace(params=ordered, sound=report.found == before, lenient=lenient)
+    return PlacedSpace(
+        params=ordered,
+        sound=report.found == before,
+        lenient=lenient,
+        extends=bool(report.inherited),
+    )
 
 
 def _walkable(params: tuple[PlacedParam, ...], broken: set[str]) -> PlacedSpace:

@@ -47,12 +47,10 @@ def _name(node: Node, what: str, report: Report) -> str | None:
     return name
 
 
-def read_storage(node: Node | None, file: str, env: Mapping[str, str], report: Report) -> str:
+def read_storage(node: Node | None, env: Mapping[str, str], report: Report) -> str:
     """The storage's URL with ``${env:NAME}`` filled in.
 
-    Args:
-        file: The space file, in which a password may not stand; in a flag or a
-            variable it may.
+    A password may not stand in a file; in a flag or a variable it may.
     """
     if node is None:
         return DEFAULT_STORAGE
@@ -61,7 +59,7 @@ def read_storage(node: Node | None, file: str, env: Mapping[str, str], report: R
         report.error(node.place, f"storage is {kind_of(node)}", allowed)
         return DEFAULT_STORAGE
     url = node.value
-    if node.place.file == file and has_password(url):
+    if node.place.file in (report.file, *report.inherited) and has_password(url):
         report.error(node.place, "storage holds a password in plain text", "${env:SEARCH_STORAGE}")
         return DEFAULT_STORAGE
     missing = [name for name in variables(url) if name not in env]
