@@ -29,11 +29,13 @@ from search.training.inputs import EVALUATION, TrialData
 from search.training.memory import out_of_memory, peak_memory_mb, restart_peak
 from search.training.metrics import metrics
 from search.training.optimiser import set_lr
+from search.training.phases import depth_at
 from search.training.predict import probabilities
 from search.training.prefix import ComputedPrefix, PrefixFactory, stream
 from search.training.report import EpochReport
-from search.training.run import Run, start
+from search.training.run import Run, boundary_at, enter, start
 from search.training.schedule import batches, epoch_order, lr_factor
+from search.training.trained import moves_frozen, set_mode
 
 _CHECK_EVERY = 50
 """Steps between looks at the loss on a GPU; each look waits for it."""
@@ -103,10 +105,16 @@ def fit(
             prefix=prefix,
         )
         at_once = micro_batch or config.batch_size
-        if at_once < config.batch_size and sees_parts(run.staged, run.frozen):
+        last = boundary_at(run.staged, config, depth_at(config, config.epochs))
+        if at_once < config.batch_size and sees_parts(run.staged, last):
             note(
                 f"its batch-norm layers see {at_once} images at once, not {config.batch_size}: "
                 "its result may differ from that of whole batches"
+            )
+        if moves_frozen(run.staged, config, run.depth):
+            note(
+                "batch_norm: train moves the statistics of its frozen blocks: "
+                "what they put out is computed in every epoch, and not stored"
             )
         saved = None
         if folder is not None:
@@ -131,10 +139,11 @@ def fit(
 def _epoch(run: Run, epoch: int, micro_batch: int) -> EpochReport:
     config = run.config
     began = time.perf_counter()
+    enter(run, epoch)
     with _own_randomness(run.device, torch_seed(config.seed, epoch)):
         train_loss = _train(run, epoch, micro_batch)
     trained = time.perf_counter()
-    run.staged.set_mode(config.unfreeze_depth, training=False)
+    set_mode(run.staged, config, run.depth, training=False)
     if run.frozen == 0:  # of frozen blocks, features may be at hand: no image is looked at
         run.data.val.expect(np.arange(len(run.data.val)))
     found_NK = probabilities(
@@ -163,7 +172,7 @@ def _epoch(run: Run, epoch: int, micro_batch: int) -> EpochReport:
 def _train(run: Run, epoch: int, micro_batch: int) -> float:
     """One pass over the train part; the mean loss over its batches."""
     config, staged = run.config, run.staged
-    staged.set_mode(config.unfreeze_depth, training=True)
+    set_mode(staged, config, run.depth, training=True)
     images = len(run.data.train)
     total = torch.zeros((), dtype=torch.float64, device=run.device)
     number = (epoch - 1) % config.views

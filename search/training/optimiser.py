@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from search.backbones.stages import HEAD, Staged
 from search.training.config import TrialConfig
+from search.training.phases import depth_at
+from search.training.rates import peak_rates
+from search.training.trained import trained_parameters
 
 _EMBEDDINGS = ("pos_embedding", "relative_position_bias_table", "class_token")
 """Ends of the names of learned tables that are no weights of a map."""
@@ -21,37 +25,42 @@ def decays(name: str, parameter: Tensor) -> bool:
     return wide > 1 and not name.endswith(_EMBEDDINGS)
 
 
-def trained_parameters(staged: Staged, depth: int) -> dict[str, nn.Parameter]:
-    """The parameters that learn, by the library's names, head last."""
-    named = dict(staged.model.named_parameters())
-    return {name: named[name] for name in trained_names(staged, depth) if name in named}
-
-
-def trained_names(staged: Staged, depth: int) -> tuple[str, ...]:
-    """Names in ``model.state_dict()`` that training changes, buffers included."""
-    trained = {block.name for block in staged.trained_blocks(depth)} | {HEAD}
-    return tuple(name for name, owner in staged.owners().items() if owner in trained)
-
-
 def optimiser(staged: Staged, config: TrialConfig) -> torch.optim.AdamW:
-    """AdamW with the head at ``lr`` and trained blocks at ``lr * backbone_lr_scale``.
+    """AdamW over what is trained in the first epoch, each block at its rate (``rates.py``).
 
     Each group has its peak rate under ``peak_lr``; see :func:`set_lr`. The fused
     kernel is used, which CPUs and GPUs both have.
     """
-    head = {f"{staged.head_name}.weight", f"{staged.head_name}.bias"}
+    return torch.optim.AdamW(_groups(staged, config, 0, depth_at(config, 1)), fused=True)
+
+
+def unfreeze(
+    adamw: torch.optim.AdamW, staged: Staged, config: TrialConfig, *, depth: int, deeper: int
+) -> None:
+    """Let the blocks from ``depth`` to ``deeper`` learn too, as groups of their own; what
+    the optimiser knows of the others stays."""
+    for group in _groups(staged, config, depth, deeper, head=False):
+        adamw.add_param_group(group)
+
+
+def _groups(
+    staged: Staged, config: TrialConfig, depth: int, deeper: int, *, head: bool = True
+) -> list[dict[str, Any]]:
+    """The head, and the blocks beyond ``depth`` up to ``deeper``, one group for each
+    rate and decay."""
+    owners = staged.owners()
+    rates = peak_rates(config)
+    known = {block.name for block in staged.trained_blocks(depth)} | (set() if head else {HEAD})
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in trained_parameters(staged, config.unfreeze_depth).items():
-        peak = config.lr if name in head else config.lr * config.backbone_lr_scale
+    for name, parameter in trained_parameters(staged, deeper).items():
+        if owners[name] in known:
+            continue
         decay = config.weight_decay if decays(name, parameter) else 0.0
-        groups.setdefault((peak, decay), []).append(parameter)
-    return torch.optim.AdamW(
-        [
-            {"params": params, "peak_lr": peak, "lr": peak, "weight_decay": decay}
-            for (peak, decay), params in groups.items()
-        ],
-        fused=True,
-    )
+        groups.setdefault((rates[owners[name]], decay), []).append(parameter)
+    return [
+        {"params": params, "peak_lr": peak, "lr": peak, "weight_decay": decay}
+        for (peak, decay), params in groups.items()
+    ]
 
 
 def set_lr(adamw: torch.optim.AdamW, factor: float) -> None:

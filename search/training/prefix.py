@@ -78,6 +78,8 @@ class Boundary:
     views: int
     activations: ActivationType = "float16"
     """What features are rounded to."""
+    in_phase: int | None = None
+    """Epochs of the trial that read here; None: all."""
 
 
 PrefixFactory: TypeAlias = Callable[[Boundary], Prefix]
@@ -138,7 +140,8 @@ class ComputedPrefix:
         self._kept: dict[tuple[Part, int], _Kept | None] = {}
 
     def __call__(self, part: Part, chosen: NDArray[np.int64], number: int) -> Tensor:
-        rereads = number == EVALUATION or self._at.views < self._at.epochs
+        epochs = self._at.in_phase or self._at.epochs
+        rereads = number == EVALUATION or self._at.views < epochs
         if not rereads or self._at.frozen == 0:
             return self._compute(part, chosen, number)
         kept = self._kept.get((part, number))

@@ -14,14 +14,11 @@ from pathlib import Path
 from search.space.spec import Metric
 from search.training.checkpoint import LASTS, Checkpoint, path_of, put_back, read, write
 from search.training.faults import CheckpointUnusable
-from search.training.optimiser import (
-    optimiser_tensors,
-    restore_optimiser,
-    trained_names,
-    trained_parameters,
-)
+from search.training.optimiser import optimiser_tensors, restore_optimiser
+from search.training.phases import depth_at
 from search.training.report import EpochReport
-from search.training.run import Run
+from search.training.run import Run, enter
+from search.training.trained import changed_names, trained_parameters
 
 
 def best_epoch(curve: Sequence[EpochReport], objective: Metric, *, maximize: bool) -> int:
@@ -39,7 +36,6 @@ def save(run: Run, folder: Path, curve: Sequence[EpochReport], best: int) -> Non
     Raises:
         OSError: If the disk is full or refuses.
     """
-    depth = run.config.unfreeze_depth
     state = run.staged.model.state_dict()
     common = Checkpoint(
         config=run.config,
@@ -50,12 +46,12 @@ def save(run: Run, folder: Path, curve: Sequence[EpochReport], best: int) -> Non
         step=len(curve) * run.steps,
         curve=tuple(curve),
         best_epoch=best,
-        tensors={name: state[name] for name in trained_names(run.staged, depth)},
+        tensors={name: state[name] for name in changed_names(run.staged, run.config, run.depth)},
         optimiser={},
     )
     if best == len(curve):
         write(folder, "best", common)
-    moments = optimiser_tensors(run.adamw, trained_parameters(run.staged, depth))
+    moments = optimiser_tensors(run.adamw, trained_parameters(run.staged, run.depth))
     write(folder, "last", replace(common, optimiser=moments))
 
 
@@ -104,7 +100,9 @@ def _not_the_best(best: Checkpoint, saved: Checkpoint, objective: Metric, *, max
 def restore(run: Run, saved: Checkpoint) -> None:
     """Put a trial back to where it was when ``saved`` was written."""
     put_back(run.staged, saved.tensors)
-    parameters = trained_parameters(run.staged, run.config.unfreeze_depth)
+    for epoch in range(1, saved.epoch + 1):  # every phase, so that groups come in their order
+        enter(run, epoch)
+    parameters = trained_parameters(run.staged, run.depth)
     restore_optimiser(run.adamw, parameters, saved.optimiser)
 
 
@@ -124,6 +122,7 @@ def _own(run: Run, saved: Checkpoint) -> Checkpoint:
     if differ:
         raise CheckpointUnusable(f"it is of another trial: {', '.join(differ)} differ")
     # Other tensors are shared with other trials: they must not be written to.
-    if set(saved.tensors) != set(trained_names(run.staged, run.config.unfreeze_depth)):
+    depth = depth_at(run.config, saved.epoch)
+    if set(saved.tensors) != set(changed_names(run.staged, run.config, depth)):
         raise CheckpointUnusable("it does not hold the trained tensors, and these alone")
     return saved

@@ -1,7 +1,8 @@
 """A trial set up on its device: model, optimiser, data, features.
 
 :func:`start` makes it from what ``fit`` is given; ``fit`` changes it in place,
-epoch by epoch; ``resume.py`` writes it to disk and puts it back.
+epoch by epoch, :func:`enter` from phase to phase; ``resume.py`` writes it to disk
+and puts it back.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from search.backbones.stages import BLOCKS, Staged, build
 from search.training.config import TrialConfig
 from search.training.inputs import Geometry, TrialData
 from search.training.losses import Loss, loss_of
-from search.training.optimiser import optimiser
+from search.training.optimiser import optimiser, unfreeze
+from search.training.phases import depth_at
 from search.training.prefix import Boundary, Prefix, PrefixFactory
 from search.training.schedule import steps_per_epoch
+from search.training.trained import moves_frozen, set_mode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,20 +37,31 @@ class Run:
     staged: Staged
     adamw: torch.optim.AdamW
     prefix: Prefix
+    """Of the phase."""
     loss: Loss
     device: torch.device
     weights_hash: str
     data_hash: str
+    depth: int
+    """Blocks trained in the phase, counted from the head."""
+    geometry: Geometry
+    factory: PrefixFactory
 
     @property
     def frozen(self) -> int:
         """Blocks in front of the boundary, 0..5."""
-        return len(BLOCKS) - self.config.unfreeze_depth
+        return boundary_at(self.staged, self.config, self.depth)
 
     @property
     def steps(self) -> int:
         """Optimiser steps in an epoch."""
         return steps_per_epoch(len(self.data.train), self.config.batch_size)
+
+
+def boundary_at(staged: Staged, config: TrialConfig, depth: int) -> int:
+    """Blocks whose output is a pure function of the image and the view, 0..5: the frozen
+    ones; none where their batch-norm statistics move."""
+    return 0 if moves_frozen(staged, config, depth) else len(BLOCKS) - depth
 
 
 def start(
@@ -70,22 +84,25 @@ def start(
         dropout=config.dropout,
         state=weights,
         seed=config.seed,
-        trained=config.unfreeze_depth,
+        trained=len(BLOCKS) if config.batch_norm == "train" else config.unfreeze_depth,
     ).to(target, memory_format=torch.channels_last)
-    staged.set_mode(config.unfreeze_depth, training=True)
+    depth = depth_at(config, 1)
+    set_mode(staged, config, depth, training=True)
+    geometry = Geometry(
+        image_size=config.image_size,
+        preprocessing=preprocessing,
+        policy=config.augmentation,
+        augmentation_seed=config.augmentation_seed,
+    )
     boundary = Boundary(
         staged=staged,
-        frozen=len(BLOCKS) - config.unfreeze_depth,
+        frozen=boundary_at(staged, config, depth),
         data=data,
-        geometry=Geometry(
-            image_size=config.image_size,
-            preprocessing=preprocessing,
-            policy=config.augmentation,
-            augmentation_seed=config.augmentation_seed,
-        ),
+        geometry=geometry,
         weights_hash=weights_hash,
         device=target,
         epochs=config.epochs,
+        in_phase=_epochs_at(config, depth),
         views=config.views,
         activations=config.activations,
     )
@@ -100,7 +117,40 @@ def start(
         device=target,
         weights_hash=weights_hash,
         data_hash=_data_hash(data),
+        depth=depth,
+        geometry=geometry,
+        factory=prefix,
     )
+
+
+def enter(run: Run, epoch: int) -> None:
+    """Go on to the phase of an epoch, from the one before it: more blocks learn, from the
+    pretrained weights that they still have, and features are read where those end."""
+    depth = depth_at(run.config, epoch)
+    if depth == run.depth:
+        return
+    unfreeze(run.adamw, run.staged, run.config, depth=run.depth, deeper=depth)
+    run.depth = depth
+    set_mode(run.staged, run.config, depth, training=True)
+    run.prefix = run.factory(
+        Boundary(
+            staged=run.staged,
+            frozen=run.frozen,
+            data=run.data,
+            geometry=run.geometry,
+            weights_hash=run.weights_hash,
+            device=run.device,
+            epochs=run.config.epochs,
+            in_phase=_epochs_at(run.config, depth),
+            views=run.config.views,
+            activations=run.config.activations,
+        )
+    )
+
+
+def _epochs_at(config: TrialConfig, depth: int) -> int:
+    """How many epochs of a trial have this depth."""
+    return sum(depth_at(config, epoch) == depth for epoch in range(1, config.epochs + 1))
 
 
 def _data_hash(data: TrialData) -> str:

@@ -15,9 +15,8 @@ from search.training.optimiser import (
     optimiser_tensors,
     restore_optimiser,
     set_lr,
-    trained_names,
-    trained_parameters,
 )
+from search.training.trained import trained_names, trained_parameters
 
 
 def _staged(name: str = "resnet18", size: int = 32) -> Staged:
