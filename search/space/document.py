@@ -59,7 +59,7 @@ def to_document(spec: StudySpec) -> Document:
         "form": FORM,
         "name": spec.name,
         "seed": spec.seed,
-        "data": asdict(spec.data),
+        "data": _data(spec.data),
         "objective": spec.objective,
         "epochs": asdict(spec.epochs),
         "space": {
@@ -82,6 +82,15 @@ def to_document(spec: StudySpec) -> Document:
         "checkpoints": asdict(spec.checkpoints),
         "cache": asdict(spec.cache),
     }
+
+
+def _data(data: DataSpec) -> Document:
+    """Without the task where it is the usual one: so studies were written before there
+    were others."""
+    written = asdict(data)
+    if data.task == "multiclass":
+        del written["task"], written["unit"]
+    return written
 
 
 def from_document(document: Mapping[str, Any]) -> StudySpec:

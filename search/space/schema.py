@@ -13,7 +13,7 @@ from typing import Any
 from search.space.ranges import MAX_STEPS
 from search.space.sections import SAMPLERS, SCHEDULERS
 from search.space.settings import Setting, Value
-from search.space.spec import ACTIVATION_TYPES, METRICS, StudySpec
+from search.space.spec import ACTIVATION_TYPES, ALL_METRICS, METRICS_OF, TASKS, StudySpec
 from search.space.study_section import NAME
 from search.space.weights_section import SOURCES, UNAVAILABLE
 
@@ -44,9 +44,10 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         ),
         "data": _data(),
         "objective": {
-            "enum": list(METRICS),
-            "default": METRICS[0],
-            "description": "What is maximized; loss is minimized.",
+            "enum": list(ALL_METRICS),
+            "description": "What is maximized; loss, mae and rmse are minimized. By task: "
+            + "; ".join(f"{task} {', '.join(METRICS_OF[task])}" for task in TASKS)
+            + ". The first is the default.",
         },
         "epochs": _section(
             "No trial is stopped before min; the learning-rate schedule ends at max.",
@@ -181,6 +182,15 @@ def _data() -> Schema:
         path={**where, "description": "A folder per class; or train/ val/ test/ with such."},
         manifest={**where, "description": "A CSV file: path,label[,split][,group]."},
         sample={**where, "description": "Shipped by a package, e.g. solar-cells."},
+        task={
+            "enum": list(TASKS),
+            "default": TASKS[0],
+            "description": "One class an image; any number, with | between them; a number.",
+        },
+        unit={
+            "type": ["string", "null"],
+            "description": "Of the numbers of a regression, e.g. kg; only shown.",
+        },
         split=_section(
             "Shares of all images, cut from train where the data brings no such part.",
             val=share,

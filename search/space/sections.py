@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from search.problems import did_you_mean
@@ -11,6 +12,7 @@ from search.space.places import read_path, read_path_or_url
 from search.space.report import Report
 from search.space.scalars import (
     Bounds,
+    Fields,
     fields_of,
     is_null,
     number,
@@ -21,7 +23,9 @@ from search.space.scalars import (
 )
 from search.space.spec import (
     ACTIVATION_TYPES,
-    METRICS,
+    ALL_METRICS,
+    METRICS_OF,
+    TASKS,
     ActivationType,
     Budget,
     CacheSpec,
@@ -33,17 +37,36 @@ from search.space.spec import (
     SamplerSpec,
     SchedulerSpec,
     SplitSpec,
+    Task,
 )
 
 SOURCES = ("path", "manifest", "sample")
 """The keys of ``data`` of which exactly one is set."""
+LABEL_FORMS: Mapping[Task, str] = MappingProxyType(
+    {
+        "multiclass": "label: a class",
+        "multilabel": "label: classes with | between them, e.g. cat|dog",
+        "regression": "label: a number",
+    }
+)
+"""What a manifest's column ``label`` holds."""
 SAMPLERS: tuple[Literal["tpe", "random", "grid"], ...] = ("tpe", "random", "grid")
 SCHEDULERS: tuple[Literal["asha", "none"], ...] = ("asha", "none")
 
 
-def read_objective(node: Node, report: Report) -> Metric:
-    """The metric."""
-    return one_of(node, "objective", report, METRICS) or METRICS[0]
+def read_objective(node: Node, report: Report, task: Task = "multiclass") -> Metric:
+    """The metric, one of the task's."""
+    metric = one_of(node, "objective", report, ALL_METRICS)
+    own = METRICS_OF[task]
+    if metric is None or metric in own:
+        return metric or own[0]
+    others = [each for each in TASKS if metric in METRICS_OF[each]]
+    report.error(
+        node.place,
+        f"objective: {metric} is a metric of {listed(others)}, data.task is {task}",
+        f"one of {listed(own)}; or data: {{task: {others[0]}}}",
+    )
+    return own[0]
 
 
 def read_data(
@@ -58,7 +81,7 @@ def read_data(
             f"{example}; or --data FOLDER",
         )
         return DataSpec()
-    known = (*SOURCES, "split", "max_images", "max_bad")
+    known = (*SOURCES, "task", "unit", "split", "max_images", "max_bad")
     fields = fields_of(node, "data", report, known, "{path: FOLDER}")
     if fields is None:
         return DataSpec()
@@ -77,6 +100,8 @@ def read_data(
             f"data has {entry.name} beside {given[0].name}",
             f"keep one of {listed(SOURCES)}",
         )
+    task = fields.read("task", _task, "multiclass")
+    _check_task(task, fields, report)
     sample = fields.read_or_none("sample", text)
     if sample is not None and sample not in samples:
         entry = fields.entry("sample")
@@ -94,7 +119,31 @@ def read_data(
         split=fields.read("split", read_split, SplitSpec()),
         max_images=fields.read_or_none("max_images", at_least_one),
         max_bad=fields.read("max_bad", from_zero, 0),
+        task=task,
+        unit=fields.read_or_none("unit", text) or "",
     )
+
+
+def _task(node: Node, what: str, report: Report) -> Task | None:
+    return one_of(node, what, report, TASKS)
+
+
+def _check_task(task: Task, fields: Fields, report: Report) -> None:
+    """Folders give every image one class; a unit is that of a number."""
+    path, unit = fields.entry("path"), fields.entry("unit")
+    if task != "multiclass" and path is not None and not is_null(path.value):
+        what = "numbers" if task == "regression" else "several classes"
+        report.error(
+            path.value.place,
+            f"data.task is {task}, and a folder gives each image one class, not {what}",
+            f"manifest: FILE.csv with path,label ({LABEL_FORMS[task]})",
+        )
+    if task != "regression" and unit is not None and not is_null(unit.value):
+        report.error(
+            unit.key.place,
+            f"data.unit is the unit of a number, data.task is {task}",
+            "task: regression; or remove unit",
+        )
 
 
 def read_split(node: Node, what: str, report: Report) -> SplitSpec | None:

@@ -6,11 +6,17 @@ in tests. Domains are in ``domains.py``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from search.space.domains import Space
 from search.space.settings import Value
+
+Task: TypeAlias = Literal["multiclass", "multilabel", "regression"]
+TASKS: tuple[Task, ...] = ("multiclass", "multilabel", "regression")
+"""What is learnt of an image: its one class, any number of classes, a number."""
 
 Metric: TypeAlias = Literal[
     "balanced_accuracy",
@@ -20,6 +26,11 @@ Metric: TypeAlias = Literal[
     "macro_recall",
     "auroc",
     "loss",
+    "mAP",
+    "micro_f1",
+    "mae",
+    "rmse",
+    "r2",
 ]
 METRICS: tuple[Metric, ...] = (
     "balanced_accuracy",
@@ -30,6 +41,24 @@ METRICS: tuple[Metric, ...] = (
     "auroc",
     "loss",
 )
+"""Of the task multiclass; the first is its usual objective."""
+METRICS_OF: Mapping[Task, tuple[Metric, ...]] = MappingProxyType(
+    {
+        "multiclass": METRICS,
+        "multilabel": ("mAP", "macro_f1", "micro_f1", "loss"),
+        "regression": ("mae", "rmse", "r2", "loss"),
+    }
+)
+"""Of each task, in the order in which they are shown; the first is its usual objective."""
+ALL_METRICS: tuple[Metric, ...] = tuple(
+    dict.fromkeys(metric for task in TASKS for metric in METRICS_OF[task])
+)
+_LOWER_IS_BETTER: frozenset[Metric] = frozenset(("loss", "mae", "rmse"))
+
+
+def maximized(metric: Metric) -> bool:
+    """Whether a higher value is better."""
+    return metric not in _LOWER_IS_BETTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +84,10 @@ class DataSpec:
     """A stratified subset of this many images; None takes all."""
     max_bad: int = 0
     """How many unreadable images are tolerated (they are left out)."""
+    task: Task = "multiclass"
+    """How labels are read, and what is learnt."""
+    unit: str = ""
+    """Of the values of a regression, e.g. ``kg``; it is only shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,4 +212,4 @@ class StudySpec:
     @property
     def direction(self) -> Literal["maximize", "minimize"]:
         """Which way the objective gets better."""
-        return "minimize" if self.objective == "loss" else "maximize"
+        return "maximize" if maximized(self.objective) else "minimize"
