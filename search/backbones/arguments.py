@@ -7,10 +7,27 @@ their weights were trained on, as torchvision does where it loads them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 Argument: TypeAlias = int | bool | tuple[int, int]
 """Of a constructor, as it is written into an exported model's description."""
+
+HeadKind: TypeAlias = Literal["linear", "mlp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadSpec:
+    """What stands in place of the library's last linear layer."""
+
+    kind: HeadKind = "linear"
+    """``linear``, or ``mlp``: a hidden layer, GELU, dropout and the last layer."""
+    hidden: int = 0
+    """Width of the hidden layer; 0 is that of the pooled features. Of ``mlp`` alone."""
+
+
+LINEAR = HeadSpec()
+"""The library's own kind of head."""
 
 AUXILIARY: Mapping[str, tuple[str, ...]] = {
     "googlenet": ("aux1.", "aux2."),

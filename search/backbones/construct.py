@@ -1,9 +1,8 @@
-"""The library's own models: made, made without memory, given a new last layer."""
+"""The library's own models: made, and made without memory."""
 
 from __future__ import annotations
 
 import copy
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -78,28 +77,3 @@ def loadable(tensors: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
     state = OrderedDict(tensors)
     state._metadata = {"": {"version": 2}}  # type: ignore[attr-defined]
     return state
-
-
-def new_last_layer(old: nn.Module, classes: int, seed: int) -> nn.Linear | nn.Conv2d:
-    """A layer in place of the library's last one, for another number of classes.
-
-    Initialised as torch does, from its own generator. It is a 1 x 1 convolution,
-    and without bias, where the old one is.
-    """
-    assert isinstance(old, nn.Linear | nn.Conv2d)
-    bias = old.bias is not None
-    head: nn.Linear | nn.Conv2d
-    if isinstance(old, nn.Linear):
-        features = old.in_features
-        head = nn.Linear(features, classes, bias=bias, device="meta")
-    else:
-        assert old.kernel_size == (1, 1)
-        features = old.in_channels
-        head = nn.Conv2d(features, classes, 1, bias=bias, device="meta")
-    head = head.to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(seed)
-    bound = 1.0 / math.sqrt(features)
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.uniform_(-bound, bound, generator=generator)
-    return head

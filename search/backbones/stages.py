@@ -3,7 +3,8 @@
 :func:`build` gives a :class:`Staged`: the library's model with its last linear
 layer replaced, seen as stem, four stages and head. ``Staged.model.state_dict()``
 has the library's names and loads strictly into the library's own constructor
-called with ``arguments.constructor_arguments``.
+called with ``arguments.constructor_arguments``; with ``head: mlp``, after the
+layer called ``head_name`` was replaced by ``heads.empty_head``'s ``Sequential``.
 
 Promises: ``staged(x)`` equals ``staged.model(x)`` to the last bit in eval mode;
 every tensor of the model belongs to exactly one block or to the head; building
@@ -19,9 +20,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from search.backbones.arguments import LINEAR, HeadSpec
 from search.backbones.block import Block
 from search.backbones.catalogue import CATALOGUE
-from search.backbones.construct import construct, loadable, new_last_layer, skeleton
+from search.backbones.construct import construct, loadable, skeleton
+from search.backbones.heads import empty_head, first_layer, last_layer, new_head
 from search.backbones.layout import layout
 from search.backbones.positions import POSITIONS, resized
 from search.backbones.steps import Layout
@@ -30,7 +33,7 @@ BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
 """Names of the five blocks, from the image on."""
 
 HEAD = "head"
-"""What :meth:`Staged.owners` calls the last linear layer."""
+"""What :meth:`Staged.owners` calls the new head."""
 
 
 class Staged:
@@ -49,7 +52,7 @@ class Staged:
         self._pool = plan.pool
         self._after = plan.after
         self.head_name = plan.head
-        """Name of the last linear layer in the model, e.g. ``classifier.6``."""
+        """Name of the head in the model, e.g. ``classifier.6``."""
         self._training = False
         self._depth: int | None = None
         """Of the last :meth:`set_mode`."""
@@ -57,16 +60,19 @@ class Staged:
         self.model.eval()
 
     @property
+    def top(self) -> nn.Module:
+        """The new head: a linear layer, or several layers (``head: mlp``)."""
+        return self.model.get_submodule(self.head_name)
+
+    @property
     def linear(self) -> nn.Linear | nn.Conv2d:
         """The new last layer; SqueezeNet's is a 1 x 1 convolution."""
-        linear = self.model.get_submodule(self.head_name)
-        assert isinstance(linear, nn.Linear | nn.Conv2d)
-        return linear
+        return last_layer(self.top)
 
     @property
     def features(self) -> int:
         """F, what :meth:`pool` gives for each image."""
-        return self.linear.weight.shape[1]
+        return first_layer(self.top).weight.shape[1]
 
     @property
     def classes(self) -> int:
@@ -80,10 +86,10 @@ class Staged:
         return features
 
     def head(self, pooled_BF: Tensor) -> Tensor:
-        """Dropout (in training mode) and the last layer, and what the library puts
-        after it: logits_BK."""
+        """Dropout (in training mode) and the head's layers, and what the library puts
+        after them: logits_BK."""
         dropped_BF = functional.dropout(pooled_BF, self.dropout, training=self._training)
-        logits_BK: Tensor = self.linear(dropped_BF)
+        logits_BK: Tensor = self.top(dropped_BF)
         for step in self._after:
             logits_BK = step(logits_BK)
         return logits_BK
@@ -116,11 +122,11 @@ class Staged:
         trained = self.trained_blocks(depth)
         if depth != self._depth:
             self.model.eval().requires_grad_(False)
-            self.linear.requires_grad_(True)
+            self.top.requires_grad_(True)
             for block in trained:
                 for parameter in block.parameters():
                     parameter.requires_grad_(True)
-        self.linear.train(training)
+        self.top.train(training)
         for block in trained:
             for module in block.modules():
                 module.training = training
@@ -147,7 +153,7 @@ class Staged:
         """For each name of ``model.state_dict()`` its block, or ``head``."""
         if self._owners is None:
             owners = {n: block.name for block in self.blocks for n, _ in block.named_tensors()}
-            head = {f"{self.head_name}.{name}": HEAD for name, _ in self.linear.named_parameters()}
+            head = {f"{self.head_name}.{name}": HEAD for name, _ in self.top.named_parameters()}
             self._owners = owners | head
         return dict(self._owners)
 
@@ -162,6 +168,7 @@ def build(
     seed: int,
     body_seed: int = 0,
     trained: int = len(BLOCKS),
+    head: HeadSpec = LINEAR,
 ) -> Staged:
     """A backbone with a new head, in eval mode, on the CPU, in float32.
 
@@ -169,7 +176,8 @@ def build(
         name: A name of the catalogue.
         classes: Number of outputs of the new head, >= 1.
         image_size: Side of the square input in pixels; the backbone takes it.
-        dropout: Probability of dropping a feature in front of the head, [0, 1).
+        dropout: Probability of dropping a feature in front of the head, and a
+            hidden unit of an ``mlp``, [0, 1).
         state: The body's tensors under the library's names, as
             ``weights.load_state`` gives them; a head among them is ignored.
             A ViT's position embedding is resized where needed. None initialises
@@ -180,6 +188,7 @@ def build(
             they do from pretrained weights.
         trained: How many blocks, counted from the head, will be changed, 0..5.
             Their tensors are copied; the other blocks share ``state``'s.
+        head: Which kind of head.
 
     Raises:
         ValueError: If the backbone does not take ``image_size``, or ``state``
@@ -197,10 +206,11 @@ def build(
     else:
         model = skeleton(name, classes=1000, image_size=image_size)
     plan = layout(name, model)
-    head = new_last_layer(model.get_submodule(plan.head), classes, seed)
-    model.set_submodule(plan.head, head)
+    old = model.get_submodule(plan.head)
+    top = new_head(old, classes=classes, spec=head, dropout=dropout, seed=seed)
+    model.set_submodule(plan.head, top)
     if state is not None:
-        mine = {f"{plan.head}.{name}": tensor for name, tensor in head.named_parameters()}
+        mine = {f"{plan.head}.{name}": tensor for name, tensor in top.named_parameters()}
         frozen = set(BLOCKS[: len(BLOCKS) - trained])
         owners = Staged(name, model, plan, dropout).owners()
         shared = {tensor for tensor, block in owners.items() if block in frozen}
@@ -208,17 +218,28 @@ def build(
     return Staged(name, model, layout(name, model), dropout)
 
 
-def restore(name: str, *, classes: int, image_size: int, state: Mapping[str, Tensor]) -> Staged:
+def restore(
+    name: str,
+    *,
+    classes: int,
+    image_size: int,
+    state: Mapping[str, Tensor],
+    head: HeadSpec = LINEAR,
+) -> Staged:
     """A trained model again, head included, exactly as its state dict says.
 
     Args:
         state: All tensors of ``Staged.model.state_dict()`` of a model that was
-            built with the same name, classes and image size. They are copied.
+            built with the same name, classes, image size and head. They are copied.
+        head: Which kind of head.
 
     Raises:
         ValueError: If a tensor is missing, unknown or of another shape.
     """
     model = skeleton(name, classes=classes, image_size=image_size)
+    plan = layout(name, model)
+    old = model.get_submodule(plan.head)
+    model.set_submodule(plan.head, empty_head(old, classes=classes, spec=head, dropout=0.0))
     _assign(model, _copied(state, model, image_size=None, shared=()))
     return Staged(name, model, layout(name, model), dropout=0.0)
 

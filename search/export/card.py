@@ -70,15 +70,40 @@ def library_lines(info: ModelInfo) -> str:
             'state._metadata = {"": {"version": 2}}',
             "model.load_state_dict(state)",
         ]
+    head = _head_lines(info)
+    if head:
+        imports.append("from torch import nn")
     return "\n".join(
         [
             *sorted(imports),
             "",
             f'model = {function}("{architecture.library_name}", {arguments})',
+            *head,
             *load,
             "model.eval()",
         ]
     )
+
+
+def _head_lines(info: ModelInfo) -> list[str]:
+    """A head of several layers in place of the library's last layer."""
+    architecture = info.architecture
+    if architecture.head.kind == "linear":
+        return []
+    layer, more = ("nn.Conv2d", ", 1") if architecture.convolution else ("nn.Linear", "")
+    bias = "bias=old.bias is not None"
+    return [
+        f'old = model.get_submodule("{architecture.head_name}")',
+        "features = old.weight.shape[1]",
+        f"hidden = {architecture.head.hidden or 'features'}",
+        "head = nn.Sequential(",
+        f"    {layer}(features, hidden{more}, {bias}),",
+        "    nn.GELU(),",
+        "    nn.Dropout(),",
+        f"    {layer}(hidden, {len(info.labels)}{more}, {bias}),",
+        ")",
+        f'model.set_submodule("{architecture.head_name}", head)',
+    ]
 
 
 def _use(info: ModelInfo) -> list[str]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from search.backbones.arguments import LINEAR, HeadSpec
 from search.backbones.info import Preprocessing
 from search.data.store import decoded_side
 from search.export.report import TestResult
@@ -29,6 +31,8 @@ CARD_FILE = "README.md"
 FILES = (WEIGHTS_FILE, INFO_FILE, CARD_FILE)
 _LARGEST = 256 * 2**20
 """Bytes of a model.json that are read at most."""
+
+_WIDEST_HEAD = 65_536
 
 T = TypeVar("T")
 
@@ -46,6 +50,13 @@ class Architecture:
     """Keyword arguments of that constructor, ``num_classes`` among them."""
     image_size: int
     """Side of the square input, pixels."""
+    head: HeadSpec = LINEAR
+    """What takes the place of the library's last layer."""
+    head_name: str = ""
+    """Where in the library's model that is, e.g. ``fc``; empty for ``linear``, which
+    the library makes itself."""
+    convolution: bool = False
+    """Whether an ``mlp``'s layers are 1 x 1 convolutions, as the library's last one is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +106,7 @@ def to_document(info: ModelInfo, *, sha256: str) -> dict[str, Any]:
             "library_name": architecture.library_name,
             "arguments": dict(architecture.arguments),
             "image_size": architecture.image_size,
+            **_head_document(architecture),
         },
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "labels": list(info.labels),
@@ -118,6 +130,21 @@ def to_document(info: ModelInfo, *, sha256: str) -> dict[str, Any]:
         "start": {"weights": info.start, "sha256": info.start_sha256},
         "versions": dict(info.versions),
         "licences": list(info.licences),
+    }
+
+
+def _head_document(architecture: Architecture) -> dict[str, Any]:
+    """Nothing for a linear head, which the library's own arguments describe."""
+    head = architecture.head
+    if head.kind == "linear":
+        return {}
+    return {
+        "head": {
+            "kind": head.kind,
+            "hidden": head.hidden,
+            "name": architecture.head_name,
+            "convolution": architecture.convolution,
+        }
     }
 
 
@@ -207,13 +234,29 @@ def _architecture(document: Mapping[str, Any]) -> Architecture:
     if library not in ("torchvision", "timm"):
         raise ValueError(f"no library {library!r}")
     arguments = _of(document, "arguments")
+    head, head_name, convolution = _head(document)
     return Architecture(
         backbone=_text(document, "backbone"),
         library="torchvision" if library == "torchvision" else "timm",
         library_name=_text(document, "library_name"),
         arguments={name: _argument(arguments, name) for name in arguments},
         image_size=_whole(document, "image_size", low=1),
+        head=head,
+        head_name=head_name,
+        convolution=convolution,
     )
+
+
+def _head(document: Mapping[str, Any]) -> tuple[HeadSpec, str, bool]:
+    if "head" not in document:
+        return LINEAR, "", False
+    head = _of(document, "head")
+    hidden, name = _whole(head, "hidden", low=0), _text(head, "name")
+    if _text(head, "kind") != "mlp" or type(head["convolution"]) is not bool:
+        raise ValueError("no such head")
+    if hidden > _WIDEST_HEAD or re.fullmatch(r"\w+(\.\w+)*", name, re.ASCII) is None:
+        raise ValueError("the head has no name, or is wider than any")
+    return HeadSpec(kind="mlp", hidden=hidden), name, head["convolution"]
 
 
 def _argument(document: Mapping[str, Any], name: str) -> int | bool | tuple[int, int]:

@@ -239,7 +239,11 @@ def _load(path: Path, info: ModelInfo, sha256: str) -> Staged:
         raise damaged(path, f"its sha256 is not the one in {INFO_FILE}")
     try:
         return restore(
-            architecture.backbone, classes=classes, image_size=size, state=load_file(path)
+            architecture.backbone,
+            classes=classes,
+            image_size=size,
+            state=load_file(path),
+            head=architecture.head,
         )
     except (SafetensorError, ValueError) as error:
         raise damaged(path, str(error)) from error

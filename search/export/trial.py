@@ -100,6 +100,7 @@ def contents(
     from search.backbones.weights import load_state
     from search.training.checkpoint import assemble, load_trained
     from search.training.faults import CheckpointUnusable
+    from search.training.head import head_of
 
     try:
         checkpoint = load_trained(candidate.checkpoints, "best")
@@ -128,6 +129,9 @@ def contents(
                 config.backbone, classes=checkpoint.classes, image_size=config.image_size
             ),
             image_size=config.image_size,
+            head=head_of(config),
+            head_name="" if config.head == "linear" else staged.head_name,
+            convolution=config.head != "linear" and staged.linear.weight.ndim == 4,
         ),
         labels=table.classes,
         preprocessing=located.preprocessing,

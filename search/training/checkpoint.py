@@ -27,6 +27,7 @@ from search.data.files import publish
 from search.disk import disk_full
 from search.training.config import TrialConfig
 from search.training.faults import CheckpointUnusable
+from search.training.head import head_of
 from search.training.report import EpochReport
 
 FORMAT = "search-checkpoint-1"
@@ -187,6 +188,7 @@ def assemble(
         dropout=config.dropout,
         state=weights,
         seed=config.seed,
+        head=head_of(config),
     )
     put_back(staged, checkpoint.tensors)
     return staged.to(memory_format=torch.channels_last)

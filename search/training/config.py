@@ -52,6 +52,8 @@ class TrialConfig:
     unfreeze_every: int = 1
     batch_norm: str = "frozen"
     layer_decay: float = 1.0
+    head: str = "linear"
+    head_hidden: int = 0
 
 
 def trial_config(

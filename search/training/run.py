@@ -17,11 +17,13 @@ from torch import Tensor
 from search.backbones.info import Preprocessing
 from search.backbones.stages import BLOCKS, Staged, build
 from search.training.config import TrialConfig
+from search.training.head import head_of
 from search.training.inputs import Geometry, TrialData
 from search.training.losses import Loss, loss_of
 from search.training.optimiser import optimiser, unfreeze
 from search.training.phases import depth_at
 from search.training.prefix import Boundary, Prefix, PrefixFactory
+from search.training.sampling import Balance, balance_of, class_counts, class_weights
 from search.training.schedule import steps_per_epoch
 from search.training.trained import moves_frozen, set_mode
 
@@ -39,6 +41,8 @@ class Run:
     prefix: Prefix
     """Of the phase."""
     loss: Loss
+    balance: Balance
+    """What is done about classes with few images."""
     device: torch.device
     weights_hash: str
     data_hash: str
@@ -77,6 +81,11 @@ def start(
 ) -> Run:
     """Build the model on its device, ready for its first epoch. Arguments as ``fit``'s."""
     target = torch.device(device)
+    counts_K = class_counts(data.train.labels, classes)
+    balance = balance_of(config.class_imbalance, counts_K)
+    weights_K = None
+    if balance == "weights":
+        weights_K = torch.from_numpy(class_weights(counts_K)).float().to(target)
     staged = build(
         config.backbone,
         classes=classes,
@@ -85,6 +94,7 @@ def start(
         state=weights,
         seed=config.seed,
         trained=len(BLOCKS) if config.batch_norm == "train" else config.unfreeze_depth,
+        head=head_of(config),
     ).to(target, memory_format=torch.channels_last)
     depth = depth_at(config, 1)
     set_mode(staged, config, depth, training=True)
@@ -113,7 +123,8 @@ def start(
         staged=staged,
         adamw=optimiser(staged, config),
         prefix=prefix(boundary),
-        loss=loss_of(config),
+        loss=loss_of(config, weights_K),
+        balance=balance,
         device=target,
         weights_hash=weights_hash,
         data_hash=_data_hash(data),

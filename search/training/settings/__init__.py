@@ -12,8 +12,11 @@ from types import MappingProxyType
 from search.space.settings import Setting
 from search.training.settings.core import CORE
 from search.training.settings.finetuning import FINETUNING
+from search.training.settings.head import HEAD_SETTINGS
 
-THEMES: Mapping[str, tuple[Setting, ...]] = MappingProxyType({"core": CORE, "finetuning": FINETUNING})
+THEMES: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
+    {"core": CORE, "finetuning": FINETUNING, "head": HEAD_SETTINGS}
+)
 """Rows by theme, in the order in which they are shown."""
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
