@@ -23,7 +23,6 @@ from search.training.losses import Loss, loss_of
 from search.training.optimiser import optimiser, unfreeze
 from search.training.phases import depth_at
 from search.training.prefix import Boundary, Prefix, PrefixFactory
-from search.training.sampling import Balance, balance_of, class_counts, class_weights
 from search.training.schedule import steps_per_epoch
 from search.training.trained import moves_frozen, set_mode
 
@@ -41,8 +40,6 @@ class Run:
     prefix: Prefix
     """Of the phase."""
     loss: Loss
-    balance: Balance
-    """What is done about classes with few images."""
     device: torch.device
     weights_hash: str
     data_hash: str
@@ -81,11 +78,6 @@ def start(
 ) -> Run:
     """Build the model on its device, ready for its first epoch. Arguments as ``fit``'s."""
     target = torch.device(device)
-    counts_K = class_counts(data.train.labels, classes)
-    balance = balance_of(config.class_imbalance, counts_K)
-    weights_K = None
-    if balance == "weights":
-        weights_K = torch.from_numpy(class_weights(counts_K)).float().to(target)
     staged = build(
         config.backbone,
         classes=classes,
@@ -123,8 +115,7 @@ def start(
         staged=staged,
         adamw=optimiser(staged, config),
         prefix=prefix(boundary),
-        loss=loss_of(config, weights_K),
-        balance=balance,
+        loss=loss_of(config),
         device=target,
         weights_hash=weights_hash,
         data_hash=_data_hash(data),
