@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,10 @@ class Plan:
     refused: SearchError | None
     """Why a run would not start: its data cannot be used."""
     next_command: str
+    extends: tuple[str, ...] = ()
+    """The files that the space file extends, the nearest first."""
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where each param's domain was written."""
 
 
 def gather(
@@ -122,6 +126,7 @@ def gather(
         simulations=min(SIMULATIONS, max(1, MOST_SIMULATED // (spec.budget.trials or 1))),
         backbones=rows,
         places=(
+            *((("extends", ", which extends ".join(loaded.extends)),) if loaded.extends else ()),
             ("sample" if spec.data.sample is not None else "data", data_place(spec.data)),
             ("storage", redact(absolute_storage(spec.storage))),
             ("checkpoints", str(checkpoints)),
@@ -130,6 +135,8 @@ def gather(
         warnings=tuple(found),
         refused=loaded.refused,
         next_command=" ".join(["search run", shlex.quote(str(space)), *typed(flags)]),
+        extends=loaded.extends,
+        origins=loaded.origins,
     )
 
 

@@ -7,6 +7,7 @@ from search.cli.figures import duration, millions, setting, settings
 from search.cli.plan_facts import Plan
 from search.cli.space_text import param_rows
 from search.problems import printable
+from search.space.domains import Param
 from search.space.settings import Value
 from search.training.config import SETTINGS
 
@@ -61,12 +62,21 @@ def brief_lines(plan: Plan) -> list[str]:
 
 def _space(plan: Plan) -> list[str]:
     space = plan.spec.space
-    rows = [row for param in space.params for row in param_rows(param)]
+    rows = [row for param in space.params for row in _rows(plan, param)]
     absent = [row for name, row in SETTINGS.items() if name not in space]
     rows += [[row.name, f"{setting(row.default)}   default"] for row in absent]
     lines = [printable(line) for line in align(rows)]
     faint = len(lines) - len(absent)
     return [*lines[:faint], *(dim(line) for line in lines[faint:])]
+
+
+def _rows(plan: Plan, param: Param) -> list[list[str]]:
+    """The param's rows; where files are extended, with the one that it comes from."""
+    rows = param_rows(param)
+    origin = plan.origins.get(param.name)
+    if plan.extends and origin is not None:
+        rows[0].append(origin)
+    return rows
 
 
 def _first(plan: Plan) -> list[str]:
