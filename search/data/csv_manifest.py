@@ -1,7 +1,8 @@
 """A manifest that the user wrote: CSV with ``path,label[,split][,group]``.
 
-Its own entries start at the manifest's folder and never leave it. All problems
-of the file in one go, each with its line.
+``label`` holds what the task wants: a class; classes with ``|`` between them, or
+nothing for an image in no class; a number. Its own entries start at the manifest's
+folder and never leave it. All problems of the file in one go, each with its line.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.data.folder import leads_out
+from search.data.labels import read_label
 from search.data.listing import PART_NAMES, Found, Listing, capped
 from search.problems import Exit, Place, Problem, SearchError, did_you_mean, fail
+from search.space.spec import Task
 
 _REQUIRED = ("path", "label")
 _COLUMNS = (*_REQUIRED, "split", "group")
 
 
-def list_manifest(manifest: Path, *, name: str) -> Listing:
+def list_manifest(manifest: Path, *, name: str, task: Task = "multiclass") -> Listing:
     """The images that a manifest names.
 
     Args:
         manifest: Absolute.
         name: The file as the user named it, for messages.
+        task: How labels are read.
 
     Raises:
         SearchError: Exit.DATA, with every problem found.
@@ -76,8 +80,8 @@ def list_manifest(manifest: Path, *, name: str) -> Listing:
             problem(
                 f"path {entry.path!r} is also in line {seen[path]}", "remove one line", entry.path
             )
-        elif not entry.label:
-            problem("label is empty", "the image's class", "")
+        elif (label := read_label(entry.label, task)).fact:
+            problem(label.fact, label.fix, entry.label)
         elif some_split and part is None:
             problem(
                 f"split is {entry.split!r}" if entry.split else "split is empty",
@@ -98,20 +102,44 @@ def list_manifest(manifest: Path, *, name: str) -> Listing:
             if leads_out(root / path, root):
                 refused.append((path, "is a link that leads out of the data folder"))
             else:
-                images.append(Found(path=path, label=entry.label, part=part, group=entry.group))
+                images.append(
+                    Found(
+                        path=path,
+                        label=label.text,
+                        labels=label.labels,
+                        value=label.value,
+                        part=part,
+                        group=entry.group,
+                    )
+                )
     if problems:
         raise SearchError(capped(problems), Exit.DATA)
     if not entries:
         raise fail(f"{name} names no images", fix="a line for each image", status=Exit.DATA)
     if some_split and not any(image.part == "train" for image in images):
         raise fail(f"{name} puts no image in train", fix="split: train", status=Exit.DATA)
+    if task == "multilabel" and not any(len(image.labels or ()) > 1 for image in images):
+        notes.append(
+            f"{name}: no image is in more than one class; where each is in one, "
+            "task multiclass is meant"
+        )
     return Listing(
         root=root,
         images=tuple(sorted(images, key=lambda image: image.path)),
-        classes=tuple(sorted({entry.label for entry in entries})),
+        classes=_classes(entries, task),
         refused=tuple(sorted(refused)),
         notes=tuple(notes),
     )
+
+
+def _classes(entries: list[_Entry], task: Task) -> tuple[str, ...]:
+    """The classes that the lines name, of images that are not opened, too."""
+    if task == "regression":
+        return ()
+    if task == "multiclass":
+        return tuple(sorted({entry.label for entry in entries}))
+    read = (read_label(entry.label, task) for entry in entries)
+    return tuple(sorted({name for label in read for name in label.labels or ()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

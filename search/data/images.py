@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from search.space.spec import Task
+
+Target: TypeAlias = int | tuple[int, ...] | float
+"""What is learnt of an image: the index of its class (multiclass), the indices of its
+classes in rising order (multilabel; none is allowed), its value (regression)."""
+
 Part: TypeAlias = Literal["train", "val", "test"]
 PARTS: tuple[Part, ...] = ("train", "val", "test")
 
@@ -20,8 +26,8 @@ class ImageRow:
 
     path: str
     """POSIX, relative to the table's root; unique."""
-    label: int
-    """Index into the table's classes."""
+    label: Target
+    """As the table's task says; indices are into its classes."""
     part: Part
     sha256: str
     """Of the file's bytes, 64 hex digits."""
@@ -46,12 +52,20 @@ class ImageTable:
     root: Path
     """Absolute."""
     classes: tuple[str, ...]
-    """Label names, sorted; the index is the label."""
+    """Label names, sorted; the index is the label. Empty for a regression."""
     rows: tuple[ImageRow, ...]
     fingerprint: str
     """sha256 over sorted (relative path, content hash, label name, part)."""
     licence: str = ""
     """What must be said when a shipped sample is used; empty otherwise."""
+    task: Task = "multiclass"
+    unit: str = ""
+    """Of the values of a regression; empty where none was named."""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model gives for an image: one a class, or the value."""
+        return 1 if self.task == "regression" else len(self.classes)
 
     def part(self, part: Part) -> tuple[ImageRow, ...]:
         """The rows of one part, in the table's order."""

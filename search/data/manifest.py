@@ -8,32 +8,50 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from search.data.files import write_whole
-from search.data.images import PARTS, ImageRow, ImageTable
+from search.data.images import PARTS, ImageRow, ImageTable, Target
 from search.problems import Exit, fail
+from search.space.spec import TASKS, Task
 
-_FORMAT = 1
+_FORMAT = 2
+_FIRST = 1
+"""Of a table of one class an image: as it was when there were no other tasks."""
 
 
 def fingerprint(rows: Iterable[ImageRow], classes: Sequence[str]) -> str:
-    """sha256 over sorted (relative path, content hash, label name, part), 64 hex digits."""
-    lines = sorted(json.dumps([row.path, row.sha256, classes[row.label], row.part]) for row in rows)
+    """sha256 over sorted (relative path, content hash, label, part), 64 hex digits.
+
+    The label is a class's name, a list of names, or a number.
+    """
+    lines = sorted(
+        json.dumps([row.path, row.sha256, _named(row.label, classes), row.part]) for row in rows
+    )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _named(label: Target, classes: Sequence[str]) -> str | list[str] | float:
+    if isinstance(label, tuple):
+        return [classes[each] for each in label]
+    return classes[label] if isinstance(label, int) else label
 
 
 def save_table(table: ImageTable, path: Path) -> None:
     """Write the table; the file appears whole or not at all."""
     heading = {
-        "format": _FORMAT,
+        "format": _FIRST if table.task == "multiclass" else _FORMAT,
         "root": str(table.root),
         "classes": table.classes,
         "images": len(table.rows),
         "fingerprint": table.fingerprint,
         "licence": table.licence,
     }
+    if table.task != "multiclass":
+        heading |= {"task": table.task, "unit": table.unit}
     lines = [json.dumps(heading)]
     lines += [
         json.dumps([row.path, row.label, row.part, row.sha256, row.group]) for row in table.rows
@@ -61,10 +79,12 @@ def load_table(path: Path) -> ImageTable:
 def _parsed(text: str) -> ImageTable:
     first, *lines = text.split("\n")[:-1]
     heading = json.loads(first)
-    if heading["format"] != _FORMAT:
-        raise ValueError(f"format {heading['format']}, not {_FORMAT}")
+    if heading["format"] not in (_FIRST, _FORMAT):
+        raise ValueError(f"format {heading['format']}, not {_FIRST} or {_FORMAT}")
+    first = heading["format"] == _FIRST
+    task = "multiclass" if first else TASKS[TASKS.index(heading["task"])]
     classes = tuple(str(name) for name in heading["classes"])
-    rows = tuple(_row(json.loads(line), len(classes)) for line in lines)
+    rows = tuple(_row(json.loads(line), task, len(classes)) for line in lines)
     if len(rows) != heading["images"] or fingerprint(rows, classes) != heading["fingerprint"]:
         raise ValueError("its fingerprint does not match its rows")
     return ImageTable(
@@ -73,17 +93,31 @@ def _parsed(text: str) -> ImageTable:
         rows=rows,
         fingerprint=str(heading["fingerprint"]),
         licence=str(heading["licence"]),
+        task=task,
+        unit="" if first else str(heading["unit"]),
     )
 
 
-def _row(values: list[str | int], classes: int) -> ImageRow:
+def _row(values: list[Any], task: Task, classes: int) -> ImageRow:
     path, label, part, sha256, group = values
-    if not isinstance(label, int) or not 0 <= label < classes:
-        raise ValueError(f"label {label!r} is no index of a class")
     return ImageRow(
         path=str(path),
-        label=label,
+        label=_target(label, task, classes),
         part=PARTS[PARTS.index(part)],
         sha256=str(sha256),
         group=str(group),
     )
+
+
+def _target(label: object, task: Task, classes: int) -> Target:
+    if task == "regression":
+        if not isinstance(label, float) or not math.isfinite(label):
+            raise ValueError(f"label {label!r} is no finite number")
+        return label
+    several = label if task == "multilabel" and isinstance(label, list) else [label]
+    if task == "multilabel" and several != label:
+        raise ValueError(f"label {label!r} is no list")
+    for each in several:
+        if not isinstance(each, int) or not 0 <= each < classes:
+            raise ValueError(f"label {each!r} is no index of a class")
+    return tuple(several) if task == "multilabel" else int(several[0])

@@ -16,15 +16,16 @@ from hashlib import sha256
 from pathlib import Path
 
 from search.data.decode import DECODE_VERSION, BadImage, hash_and_decode
+from search.data.enough import check_enough
 from search.data.files import write_whole
-from search.data.images import PARTS, ImageRow, ImageTable
-from search.data.listing import Found, Listing, capped, check_classes, quantity
+from search.data.images import PARTS, ImageRow, ImageTable, Target
+from search.data.listing import Found, Listing, capped, quantity
 from search.data.manifest import fingerprint
 from search.data.parallel import Progress, each
 from search.data.read import find_images
 from search.data.split import assign_parts, take_subset
 from search.problems import Exit, Problem, SearchError, fail
-from search.space.spec import DataSpec
+from search.space.spec import DataSpec, Task
 from search.space.urls import is_url, shown
 
 _SAVE_EVERY = 30.0
@@ -75,7 +76,7 @@ def prepare(
     where = str(listing.root) if spec.manifest is None else spec.manifest
     if spec.path is not None and is_url(spec.path):
         where = shown(spec.path)
-    check_classes(listing.images, listing.classes, where=where)
+    check_enough(listing.images, listing.classes, where=where, task=spec.task)
     images = _subset(listing, spec)
     checked = check_files(
         listing.root,
@@ -95,10 +96,10 @@ def prepare(
     if len(skipped) > spec.max_bad:
         raise _too_many(skipped, len(images) + len(listing.refused), spec.max_bad)
     good = [image for image in images if not checked[image.path].reason]
-    bad = Counter(image.label for image in images if checked[image.path].reason)
-    check_classes(good, listing.classes, where=where, bad=bad)
+    bad = Counter(name for image in images if checked[image.path].reason for name in image.strata)
+    check_enough(good, listing.classes, where=where, task=spec.task, bad=bad)
     placed = assign_parts(good, spec.split, same=lambda image: checked[image.path].sha256)
-    table = _table(listing, placed, checked)
+    table = _table(listing, placed, checked, spec)
     for part, count in table.counts().items():
         if not count:
             groups = len({image.group or image.path for image in good})
@@ -218,8 +219,12 @@ def _too_many(skipped: Sequence[tuple[str, str]], total: int, max_bad: int) -> S
     return SearchError([*capped(problems), summary], Exit.DATA)
 
 
-def _table(listing: Listing, images: Sequence[Found], checked: Mapping[str, Checked]) -> ImageTable:
-    classes = tuple(sorted({image.label for image in images}))
+def _table(
+    listing: Listing, images: Sequence[Found], checked: Mapping[str, Checked], spec: DataSpec
+) -> ImageTable:
+    classes: tuple[str, ...] = ()
+    if spec.task != "regression":
+        classes = tuple(sorted({name for image in images for name in image.strata} - {""}))
     index = {label: at for at, label in enumerate(classes)}
     rows = []
     for image in images:
@@ -227,7 +232,7 @@ def _table(listing: Listing, images: Sequence[Found], checked: Mapping[str, Chec
         rows.append(
             ImageRow(
                 path=image.path,
-                label=index[image.label],
+                label=_target(image, index),
                 part=image.part,
                 sha256=checked[image.path].sha256,
                 group=image.group,
@@ -240,7 +245,24 @@ def _table(listing: Listing, images: Sequence[Found], checked: Mapping[str, Chec
         rows=tuple(rows),
         fingerprint=fingerprint(rows, classes),
         licence=listing.licence,
+        task=spec.task,
+        unit=spec.unit,
     )
+
+
+def _target(image: Found, index: Mapping[str, int]) -> Target:
+    if image.value is not None:
+        return image.value
+    if image.labels is not None:
+        return tuple(index[name] for name in image.labels)
+    return index[image.label]
+
+
+_CONTRADICTS: Mapping[Task, str] = {
+    "multiclass": "in several classes",
+    "multilabel": "in different classes",
+    "regression": "and different values",
+}
 
 
 def _notes(table: ImageTable) -> Iterator[str]:
@@ -260,10 +282,14 @@ def _notes(table: ImageTable) -> Iterator[str]:
     if contradicting:
         first = " and ".join(row.path for row in contradicting[0][:2])
         yield (
-            f"{quantity(len(contradicting), 'image')} with the same content in several classes "
-            f"(e.g. {first})"
+            f"{quantity(len(contradicting), 'image')} with the same content "
+            f"{_CONTRADICTS[table.task]} (e.g. {first})"
         )
-    present = {(row.part, row.label) for row in table.rows}
+    present = {
+        (row.part, label)
+        for row in table.rows
+        for label in (row.label if isinstance(row.label, tuple) else (row.label,))
+    }
     for part in PARTS:
         lacking = [name for label, name in enumerate(table.classes) if (part, label) not in present]
         if lacking:

@@ -33,11 +33,14 @@ def find_images(
     Raises:
         SearchError: Exit.DATA if the data cannot be used; Exit.MISSING if a
             sample's package is not installed.
-        ValueError: If not exactly one of path, manifest and sample is set.
+        ValueError: If not exactly one of path, manifest and sample is set, or path
+            with a task that a folder has no labels for.
     """
     given = [name for name in (spec.path, spec.manifest, spec.sample) if name is not None]
     if len(given) != 1:
         raise ValueError(f"need one of path, manifest and sample, got {given}")
+    if spec.path is not None and spec.task != "multiclass":
+        raise ValueError(f"a folder is for the task multiclass, got {spec.task=}")
     if spec.path is not None and is_url(spec.path):
         from search.data.remote import fetch_folder
 
@@ -45,9 +48,9 @@ def find_images(
     if spec.path is not None:
         return list_folder(absolute(spec.path, base))
     if spec.manifest is not None:
-        return list_manifest(absolute(spec.manifest, base), name=spec.manifest)
+        return list_manifest(absolute(spec.manifest, base), name=spec.manifest, task=spec.task)
     assert spec.sample is not None
-    return list_sample(spec.sample)
+    return list_sample(spec.sample, task=spec.task)
 
 
 def absolute(path: str, base: Path) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from search.data.listing import Found, Listing
 from search.problems import Exit, did_you_mean, fail
+from search.space.spec import Task
 
 SAMPLES = ("solar-cells",)
 """Names that ``data.sample`` may have."""
@@ -21,8 +22,11 @@ SOLAR_CELLS_LICENCE = (
 _PACKAGE = "elpv_dataset"
 
 
-def list_sample(name: str) -> Listing:
+def list_sample(name: str, *, task: Task = "multiclass") -> Listing:
     """The images of a sample.
+
+    The solar cells have a label for every task: ``defective`` or ``sound``; whether
+    ``defective``, and which type of module; the probability of a defect, 0 to 1.
 
     Raises:
         SearchError: Exit.USAGE if there is no such sample; Exit.MISSING if its
@@ -36,10 +40,7 @@ def list_sample(name: str) -> Listing:
         text = (root / "labels.csv").read_text(encoding="utf-8")
         # "images/cell0001.png  1.0   mono": path, probability of a defect, type of module
         rows = [line.split() for line in text.splitlines()]
-        images = [
-            Found(path=row[0], label="defective" if float(row[1]) > 0.5 else "sound")
-            for row in rows
-        ]
+        images = [_found(row[0], float(row[1]), row[2], task) for row in rows]
     except (OSError, ValueError, IndexError) as error:
         raise fail(
             f"the package elpv-dataset in {root} is not whole: {error}",
@@ -51,6 +52,16 @@ def list_sample(name: str) -> Listing:
         images=tuple(sorted(images, key=lambda image: image.path)),
         licence=SOLAR_CELLS_LICENCE,
     )
+
+
+def _found(path: str, defect: float, module: str, task: Task) -> Found:
+    defective = defect > 0.5
+    if task == "regression":
+        return Found(path=path, label=f"{defect:g}", value=defect)
+    if task == "multilabel":
+        labels = tuple(sorted([module, *(["defective"] if defective else [])]))
+        return Found(path=path, label="|".join(labels), labels=labels)
+    return Found(path=path, label="defective" if defective else "sound")
 
 
 def _solar_cells_folder() -> Path:

@@ -2,22 +2,28 @@
 
 Pure. What is decided follows from the images' paths and the seed alone, never
 from the order of the files: an image's place in the queue is a hash of both.
-A *unit* is what must stay together: a group, or files of the same content.
+A *unit* is what must stay together: a group, or files of the same content. Values
+are told apart as classes are, by the fifth of all values that they are in.
 """
 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from search.data.images import PARTS, Part
+from search.data.iterative import fill_iteratively
 from search.data.listing import Found
 from search.space.spec import SplitSpec
 
 K = TypeVar("K", bound=Hashable)
+
+BINS = 5
+"""Of a regression's values, in which a split is stratified."""
 
 
 def take_subset(images: Sequence[Found], count: int, *, seed: int) -> tuple[Found, ...]:
@@ -27,9 +33,52 @@ def take_subset(images: Sequence[Found], count: int, *, seed: int) -> tuple[Foun
     Which ones is a queue of its own, so that a subset of another size takes
     mostly the same images.
 
+    Of images in several classes, each class keeps its 3, and the others are drawn
+    without regard to classes.
+
     Raises:
         ValueError: If ``count`` is less than that.
     """
+    if any(image.labels is not None for image in images):
+        return _draw(images, count, seed=seed)
+    ranked = {image.path: image for image in images}
+    return tuple(ranked[image.path] for image in _stratified(quantiles(images), count, seed=seed))
+
+
+def quantiles(images: Sequence[Found]) -> tuple[Found, ...]:
+    """The same images; where they have values, ``label`` is the bin of each.
+
+    BINS bins with as many images each, as far as equal values, which share a bin, let it.
+    """
+    values = sorted(image.value for image in images if image.value is not None)
+    if not values:
+        return tuple(images)
+    edges = [values[len(values) * number // BINS] for number in range(1, BINS)]
+    return tuple(
+        replace(image, label=f"{bisect_right(edges, image.value or 0.0)}") for image in images
+    )
+
+
+def _draw(images: Sequence[Found], count: int, *, seed: int) -> tuple[Found, ...]:
+    queue = sorted(images, key=lambda image: _queue(image.path, seed))
+    kept: dict[str, Found] = {}
+    have: Counter[tuple[str, str]] = Counter()
+    for part in dict.fromkeys(image.part for image in queue):
+        for image in queue:
+            least = 3 if part in (None, "train") else 1
+            if image.part == part and any(have[name, part or ""] < least for name in image.strata):
+                have.update((name, part or "") for name in image.strata)
+                kept[image.path] = image
+    if count < len(kept):
+        raise ValueError(f"{len(kept)} images are needed, got {count=}")
+    for image in queue:
+        if len(kept) == count:
+            break
+        kept.setdefault(image.path, image)
+    return tuple(sorted(kept.values(), key=lambda image: image.path))
+
+
+def _stratified(images: Sequence[Found], count: int, *, seed: int) -> tuple[Found, ...]:
     strata: defaultdict[tuple[str, str], list[Found]] = defaultdict(list)
     for image in images:
         strata[image.label, image.part or ""].append(image)
@@ -60,7 +109,8 @@ def assign_parts(
     """Every image with its part; given parts stay, the missing ones are cut from train.
 
     Stratified: each class has its share of every part, within one image where
-    no unit is larger, and is in every part whenever it has units enough.
+    no unit is larger, and is in every part whenever it has units enough. Images in
+    several classes: ``iterative.py``. Values: by quantiles.
 
     Args:
         images: Either all or none with a part; with parts, some are train.
@@ -75,9 +125,13 @@ def assign_parts(
     cut: list[Part] = [part for part in PARTS if part == "train" or part not in given]
     pool = [image for image in images if image.part in (None, "train")]
     shares = {"val": split.val, "test": split.test}
-    targets = _targets(Counter(image.label for image in pool), cut, shares)
+    pool = list(quantiles(pool))
     units = _units(pool, split.seed, same)
-    chosen = _fill(units, cut, targets)
+    if any(image.labels is not None for image in pool):
+        own = {part: shares.get(part, 0.0) for part in cut}
+        chosen = fill_iteratively(units, cut, own | {"train": 1.0 - sum(own.values())})
+    else:
+        chosen = _fill(units, cut, _targets(Counter(image.label for image in pool), cut, shares))
     _repair(units, chosen, cut)
     part_of = {image.path: part for unit, part in zip(units, chosen, strict=True) for image in unit}
     return tuple(replace(image, part=part_of.get(image.path, image.part)) for image in images)
@@ -195,7 +249,7 @@ def _fill(
 
 def _repair(units: Sequence[Sequence[Found]], chosen: list[Part], cut: Sequence[Part]) -> None:
     """Move the smallest unit that helps into a part that lacks a class, train first."""
-    labels = [sorted({image.label for image in unit}) for unit in units]
+    labels = [sorted({name for image in unit for name in image.strata}) for unit in units]
     holds: Counter[tuple[Part, str]] = Counter(
         (part, label) for part, own in zip(chosen, labels, strict=True) for label in own
     )

@@ -162,8 +162,8 @@ def read_split(node: Node, what: str, report: Report) -> SplitSpec | None:
     return split
 
 
-def read_epochs(node: Node, report: Report) -> Epochs:
-    """The resource."""
+def read_epochs(node: Node, report: Report, least: int = Epochs().min) -> Epochs:
+    """The resource; ``least`` is ``min`` where it is not written, as far as ``max`` allows."""
     fields = fields_of(node, "epochs", report, ("min", "max"), _epochs_example(node))
     if fields is None:
         return Epochs()
@@ -174,7 +174,7 @@ def read_epochs(node: Node, report: Report) -> Epochs:
 
     before = report.found
     high = fields.read("max", epoch, Epochs().max)
-    low = fields.read("min", epoch, min(Epochs().min, high))
+    low = fields.read("min", epoch, min(least, high))
     if low > high and report.found == before:
         entry = fields.entry("min")
         assert entry is not None

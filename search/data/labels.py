@@ -1,0 +1,73 @@
+"""What a manifest's column ``label`` says, read as the task wants it. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from search.space.spec import Task
+
+BETWEEN = "|"
+"""Stands between the classes of one image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One image's label, or what is wrong with it."""
+
+    text: str = ""
+    """The class; of several, sorted and joined again; of a number, as it was written."""
+    labels: tuple[str, ...] | None = None
+    value: float | None = None
+    fact: str = ""
+    """What is wrong; empty where nothing is."""
+    fix: str = ""
+
+
+def read_label(text: str, task: Task) -> Label:
+    """A label as the task wants it.
+
+    Returns:
+        E.g. ``read_label("dog|cat", "multilabel").labels == ("cat", "dog")``; an
+        empty text is an image in no class there, and an error for every other task.
+    """
+    if task == "multiclass":
+        return Label(text=text) if text else Label(fact="label is empty", fix="the image's class")
+    if task == "regression":
+        return _number(text)
+    pieces = [piece.strip() for piece in text.split(BETWEEN)]
+    if not text.strip():
+        return Label(labels=())
+    if not all(pieces):
+        return Label(
+            fact=f"label {text!r} has nothing on one side of a {BETWEEN}",
+            fix=BETWEEN.join(piece for piece in pieces if piece) or "an empty field: no class",
+        )
+    labels = tuple(sorted(set(pieces)))
+    return Label(text=BETWEEN.join(labels), labels=labels)
+
+
+def _number(text: str) -> Label:
+    if not text.strip():
+        return Label(fact="label is empty", fix="the image's value, or remove the line")
+    try:
+        value = float(text)
+    except ValueError:
+        comma = text.strip().replace(",", ".", 1)
+        return Label(
+            fact=f"label {text!r} is no number, data.task is regression",
+            fix=comma if "," in text and _finite(comma) else "a number, e.g. 12.5",
+        )
+    if not math.isfinite(value):
+        return Label(
+            fact=f"label {text!r} is not finite, so nothing can be learnt from it",
+            fix="a number, or remove the line",
+        )
+    return Label(text=text.strip(), value=value)
+
+
+def _finite(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -1,0 +1,80 @@
+"""What a step minimises, for each task. B batch, K outputs.
+
+One class an image: ``losses.py``. Here: several, each on its own, and numbers, which
+are in standard deviations. Every loss is a mean over outputs, so that its size, and
+with it a good learning rate, does not grow with their number.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from search.space.spec import Task
+from search.training.config import TrialConfig
+from search.training.losses import Loss, loss_of
+
+
+def loss_for(task: Task, config: TrialConfig, weights_K: Tensor | None = None) -> Loss:
+    """The loss that a trial of a task is trained with.
+
+    Args:
+        task: Decides what ``loss: auto`` is: cross_entropy, bce or mse.
+        config: Of the trial.
+        weights_K: As ``losses.loss_of`` takes them, for one class an image.
+
+    Raises:
+        ValueError: If ``config.loss`` is of another task.
+    """
+    if task == "multiclass":
+        return loss_of(config, weights_K)
+    if task == "multilabel":
+        return _several(config)
+    return _number(config.loss)
+
+
+def _several(config: TrialConfig) -> Loss:
+    smoothing, gamma = config.label_smoothing, config.focal_gamma
+
+    def bce(outputs_BK: Tensor, targets_BK: Tensor) -> Tensor:
+        smooth_BK = targets_BK * (1 - smoothing) + smoothing / 2
+        return functional.binary_cross_entropy_with_logits(
+            outputs_BK, smooth_BK, reduction="none"
+        ).mean(dim=1)
+
+    def focal(outputs_BK: Tensor, targets_BK: Tensor) -> Tensor:
+        smooth_BK = targets_BK * (1 - smoothing) + smoothing / 2
+        return binary_focal_loss(outputs_BK, smooth_BK, gamma=gamma).mean(dim=1)
+
+    if config.loss not in ("auto", "bce", "focal"):
+        raise ValueError(f"loss {config.loss} is not of several classes an image")
+    return focal if config.loss == "focal" else bce
+
+
+def binary_focal_loss(outputs_BK: Tensor, targets_BK: Tensor, *, gamma: float) -> Tensor:
+    """(1 - p) ** gamma x binary cross-entropy of each pair, [B, K]; p is the probability
+    of what the target says.
+
+    Source: Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, equation 4.
+    Deviation: no alpha.
+    """
+    cross_BK = functional.binary_cross_entropy_with_logits(outputs_BK, targets_BK, reduction="none")
+    p_BK = outputs_BK.sigmoid()
+    miss_BK = p_BK * (1 - targets_BK) + (1 - p_BK) * targets_BK
+    return cross_BK * miss_BK.clamp_min(1e-12) ** gamma
+
+
+def _number(name: str) -> Loss:
+    def mse(outputs_BK: Tensor, targets_BK: Tensor) -> Tensor:
+        return functional.mse_loss(outputs_BK, targets_BK, reduction="none").mean(dim=1)
+
+    def mae(outputs_BK: Tensor, targets_BK: Tensor) -> Tensor:
+        return functional.l1_loss(outputs_BK, targets_BK, reduction="none").mean(dim=1)
+
+    def huber(outputs_BK: Tensor, targets_BK: Tensor) -> Tensor:
+        return functional.huber_loss(outputs_BK, targets_BK, reduction="none").mean(dim=1)
+
+    losses: dict[str, Loss] = {"auto": mse, "mse": mse, "mae": mae, "huber": huber}
+    if name not in losses:
+        raise ValueError(f"loss {name} is not of numbers")
+    return losses[name]
