@@ -30,7 +30,14 @@ def complete_sets(incomplete: str) -> list[str]:
     from search.training.config import SETTINGS
 
     keys = [f"space.{name}" for name in SETTINGS]
-    keys += ["epochs.min", "epochs.max", "objective", "study.seed", "data.max_images"]
+    keys += [
+        "epochs.min",
+        "epochs.max",
+        "patience.epochs",
+        "objective",
+        "study.seed",
+        "data.max_images",
+    ]
     return [f"{key}=" for key in keys if key.startswith(incomplete)]
 
 

@@ -53,6 +53,7 @@ def load_space(
     from search.cli.extended import fetch, identity_of
     from search.space.load import load
     from search.training.config import SETTINGS
+    from search.training.phases import full_depth_of
 
     text = read_text(path)
     overrides, problems = to_overrides(flags, env=env)
@@ -66,6 +67,7 @@ def load_space(
             overrides=overrides,
             env=env,
             look=why_refused if images else lambda data: None,
+            full_depth=full_depth_of,
             extended=fetch,
             identity=identity_of(path),
         )

@@ -14,8 +14,10 @@ from search.space.colons import told_of_slip
 from search.space.domains import FloatRange, Space
 from search.space.extends import KEY, Fetch, extend, no_files
 from search.space.firsts import read_first
+from search.space.full_depth import FullDepth, read_epochs_of
 from search.space.nodes import Entries, Node, Scalar, Source, kind_of
 from search.space.overrides import Override, apply
+from search.space.patience_section import read_patience
 from search.space.placed import Known, PlacedSpace
 from search.space.points import grid_size, values
 from search.space.reach import is_fixed
@@ -28,7 +30,6 @@ from search.space.sections import (
     read_cache,
     read_checkpoints,
     read_data,
-    read_epochs,
     read_objective,
     read_resources,
     read_sampler,
@@ -42,7 +43,6 @@ from search.space.spec import (
     CacheSpec,
     CheckpointsSpec,
     DataSpec,
-    Epochs,
     Resources,
     SamplerSpec,
     SchedulerSpec,
@@ -63,6 +63,7 @@ SECTIONS = (
     "weights",
     "sampler",
     "scheduler",
+    "patience",
     "budget",
     "resources",
     "storage",
@@ -99,6 +100,7 @@ def load(
     env: Mapping[str, str],
     samples: Collection[str] = SAMPLES,
     look: Callable[[DataSpec], SearchError | None] = lambda data: None,
+    full_depth: FullDepth = lambda values: 1,
     extended: Fetch = no_files,
     identity: str = "",
 ) -> Loaded:
@@ -116,6 +118,8 @@ def load(
         samples: Names that ``data.sample`` can take.
         look: Looks whether images are there: what is wrong with them is told
             together with the problems of the text, and alone stops nothing here.
+        full_depth: The first epoch at the final depth of a trial with these settings
+            (``full_depth.DECIDING``).
         extended: Reads the files that ``extends`` names.
         identity: Of this file, as ``extended`` would give it; by default ``file``.
 
@@ -144,7 +148,7 @@ def load(
     root = extend(root, identity=identity or file, fetch=extended, report=report)
     others = tuple(override for override in overrides if override.path != KEY)
     root = apply(root, others, SECTIONS, report)
-    known = Known(settings=settings, sizes=sizes, tags=tags or {})
+    known = Known(settings=settings, sizes=sizes, tags=tags or {}, full_depth=full_depth)
     lenient = any(override.path.partition(".")[0] == "space" for override in overrides)
     sections = _Sections(root, known, report, lenient=lenient)
     spec = sections.spec(file, env, samples)
@@ -204,6 +208,8 @@ class _Sections:
         weights = self._of("weights")
         sampler = self._of("sampler")
         scheduler = self._of("scheduler")
+        stops = read_scheduler(scheduler, report) if scheduler else SchedulerSpec()
+        patience = self._of("patience")
         budget = self._of("budget")
         resources = self._of("resources")
         checkpoints = self._of("checkpoints")
@@ -216,13 +222,21 @@ class _Sections:
             objective=read_objective(objective, report, images.task)
             if objective
             else METRICS_OF[images.task][0],
-            epochs=read_epochs(epochs, report) if epochs else Epochs(),
+            epochs=read_epochs_of(
+                epochs,
+                space,
+                known.settings,
+                known.full_depth,
+                report,
+                compares=stops.name != "none",
+            ),
             space=space.space if space.sound else Space(params=()),
             first=firsts.points,
             default_first=firsts.default_first,
             weights=read_weights(weights, known, report) if weights else WeightsSpec(),
             sampler=read_sampler(sampler, report) if sampler else SamplerSpec(),
-            scheduler=read_scheduler(scheduler, report) if scheduler else SchedulerSpec(),
+            scheduler=stops,
+            patience=read_patience(patience, report) if patience else None,
             budget=read_budget(budget, report) if budget else Budget(),
             resources=read_resources(resources, report) if resources else Resources(),
             storage=read_storage(self._of("storage"), env, report),

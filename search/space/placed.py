@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from search.problems import Place
@@ -21,6 +21,8 @@ class Known:
     """Every backbone by name."""
     tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The weights that each backbone can start from."""
+    full_depth: Callable[[Mapping[str, Value]], int] = lambda values: 1
+    """The first epoch at the final depth of a trial with such settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,14 @@ METRICS_OF: Mapping[Task, tuple[Metric, ...]] = MappingProxyType(
 ALL_METRICS: tuple[Metric, ...] = tuple(
     dict.fromkeys(metric for task in TASKS for metric in METRICS_OF[task])
 )
+LOSSES_OF: Mapping[Task, tuple[str, ...]] = MappingProxyType(
+    {
+        "multiclass": ("cross_entropy", "focal"),
+        "multilabel": ("bce", "focal"),
+        "regression": ("mse", "mae", "huber"),
+    }
+)
+"""What each task can minimise; the first is what the setting ``loss: auto`` is."""
 _LOWER_IS_BETTER: frozenset[Metric] = frozenset(("loss", "mae", "rmse"))
 
 
@@ -134,6 +142,19 @@ class SchedulerSpec:
     """Keep about the best 1/reduction_factor at each rung, >= 2."""
 
 
+PATIENCE_METRICS: tuple[Literal["loss", "objective"], ...] = ("loss", "objective")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatienceSpec:
+    """When a trial ends itself, whatever other trials do; it is complete then."""
+
+    metric: Literal["loss", "objective"] = "loss"
+    """Of validation; what must improve."""
+    epochs: int = 5
+    """How many it may fail to improve for, >= 1, counted from the first at final depth."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """The study's limit, over all its runs. At least one is set."""
@@ -203,6 +224,8 @@ class StudySpec:
     weights: WeightsSpec = field(default_factory=WeightsSpec)
     sampler: SamplerSpec = field(default_factory=SamplerSpec)
     scheduler: SchedulerSpec = field(default_factory=SchedulerSpec)
+    patience: PatienceSpec | None = None
+    """None trains every trial on until the scheduler or the last epoch ends it."""
     budget: Budget = field(default_factory=Budget)
     resources: Resources = field(default_factory=Resources)
     storage: str = "sqlite:///studies/studies.db"

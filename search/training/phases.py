@@ -7,7 +7,11 @@ its phases. It never falls: a block that was trained stays trained, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+from search.space.settings import Value
 
 
 class Strategy(Protocol):
@@ -81,3 +85,25 @@ def depths(config: Strategy, epochs: int) -> tuple[int, ...]:
     if config.finetune == "gradual":
         return tuple(range(reached + 1))
     return tuple(sorted({depth_at(config, 1), reached}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unfreezing:
+    """A :class:`Strategy` without the rest of a trial."""
+
+    finetune: str
+    unfreeze_depth: int
+    head_epochs: int
+    unfreeze_every: int
+
+
+def full_depth_of(values: Mapping[str, Value]) -> int:
+    """:func:`full_depth_epoch` of a trial with these settings, all four named."""
+    return full_depth_epoch(
+        Unfreezing(
+            finetune=str(values["finetune"]),
+            unfreeze_depth=int(values["unfreeze_depth"]),
+            head_epochs=int(values["head_epochs"]),
+            unfreeze_every=int(values["unfreeze_every"]),
+        )
+    )
