@@ -1,4 +1,4 @@
-"""Probabilities of images, for validation, export and predict alike.
+"""Probabilities of images, or values, for validation, export and predict alike.
 
 Images run through in chunks of one size, padded, so the result for an image
 depends neither on how many are passed nor on their order.
@@ -18,6 +18,9 @@ from search.backbones.info import Preprocessing
 from search.backbones.stages import BLOCKS, Staged
 from search.training import warp
 from search.training.prefix import chunk_size, padded, precision
+from search.training.readout import Readout
+
+_MULTICLASS = Readout()
 
 
 def predict_probabilities(
@@ -28,6 +31,7 @@ def predict_probabilities(
     image_size: int,
     device: str | torch.device = "cpu",
     rows: NDArray[np.int64] | None = None,
+    readout: Readout = _MULTICLASS,
 ) -> NDArray[np.float32]:
     """What the model says about images, as the validation of its trial saw it.
 
@@ -38,9 +42,10 @@ def predict_probabilities(
         image_size: Side of the model's input, pixels.
         device: Where to compute.
         rows: [N] rows of ``images`` to take; None takes all.
+        readout: What the outputs mean.
 
     Returns:
-        [N, K] float32; rows sum to 1. On a CPU, equal to the last bit to what
+        [N, K] float32, as ``Readout.said`` gives it. On a CPU, equal to the last bit to what
         ``fit`` computed with the same weights and ``activations: float32``. With
         float16 ``fit`` rounds what each frozen block puts out, and this does not:
         an exported model is the library's own, for whoever loads it. The two then
@@ -55,7 +60,7 @@ def predict_probabilities(
         shaped = warp.evaluated(batch, image_size=image_size, preprocessing=preprocessing)
         return warp.normalised(shaped, preprocessing)
 
-    return probabilities(staged, pixels, len(wanted), start=0, device=target)
+    return probabilities(staged, pixels, len(wanted), start=0, device=target, readout=readout)
 
 
 def probabilities(
@@ -65,6 +70,7 @@ def probabilities(
     *,
     start: int,
     device: torch.device,
+    readout: Readout = _MULTICLASS,
 ) -> NDArray[np.float32]:
     """Run the blocks from ``start`` on and the head over all images.
 
@@ -75,6 +81,7 @@ def probabilities(
         count: N.
         start: First block to run, 0..5.
         device: Where the model is.
+        readout: What the outputs mean.
     """
     size = chunk_size(device)
     done = []
@@ -82,7 +89,7 @@ def probabilities(
         for first in range(0, count, size):
             chosen = np.arange(first, min(first + size, count), dtype=np.int64)
             logits_BK = suffix_logits(staged, features(padded(chosen, size)), start)
-            done.append(logits_BK.float().softmax(dim=1)[: len(chosen)])
+            done.append(readout.said(logits_BK)[: len(chosen)])
         found = torch.cat(done) if done else torch.empty((0, staged.classes))
     result: NDArray[np.float32] = found.cpu().numpy()
     return result
