@@ -122,7 +122,7 @@ class StreamedImages:
         not before: who finds features in a store asks for no image at all.
 
         Args:
-            rows: [B], each once.
+            rows: [B]; one that comes again soon is decoded once.
         """
         self._forget(keep=())
         self._coming = rows
@@ -139,25 +139,39 @@ class StreamedImages:
         waiting = deque(row for row in asked if row not in self._flying)
         for row in [*(row for row in asked if row in self._flying), *waiting]:
             if row not in self._flying and len(self._flying) >= self._most:
-                self._forget(keep=())  # it is full of what others would be asked for
+                self._flying.popitem()[1].cancel()  # what would be asked for last
             while waiting and len(self._flying) < self._most:
                 self._start(waiting.popleft())
             found[rows == row] = self._take(row)
             while not waiting and self._started < len(self._coming):
                 if len(self._flying) >= self._most:
                     break
-                self._start(int(self._coming[self._started]))
+                coming = int(self._coming[self._started])
+                if coming not in self._flying:
+                    self._start(coming)
                 self._started += 1
         return found
 
     def _follow(self, asked: Collection[int]) -> None:
-        """Move on in what was expected, or forget it when something else is asked for."""
-        before = self._taken
-        while self._taken < len(self._coming) and int(self._coming[self._taken]) in asked:
-            self._taken += 1
-        self._started = max(self._started, self._taken)
-        if self._taken == before:
+        """Move on in what was expected, to where all of ``asked`` has come; forget it
+        when something else is asked for. What is passed over is not wanted any more."""
+        reach = self._coming[self._taken : self._taken + len(asked) + self._most].tolist()
+        to_come, passed = set(asked), 0
+        while to_come and passed < len(reach):
+            to_come.discard(reach[passed])
+            passed += 1
+        if to_come:
             self._forget(keep=asked)
+            return
+        self._taken += passed
+        self._started = max(self._started, self._taken)
+        for row in set(reach[:passed]).difference(asked):
+            if row in self._flying and not self._comes_again(row):
+                self._flying.pop(row).cancel()
+
+    def _comes_again(self, row: int) -> bool:
+        """Whether a row is expected once more, among those that are started."""
+        return row in self._coming[self._taken : self._started]
 
     def _start(self, row: int) -> None:
         image = self._table.rows[row]
@@ -167,7 +181,10 @@ class StreamedImages:
 
     def _take(self, row: int) -> npt.NDArray[np.uint8]:
         try:
-            return self._flying.pop(row).result()
+            decoded = self._flying[row].result()
+            if not self._comes_again(row):
+                del self._flying[row]
+            return decoded
         except BadImage as error:
             self._forget(keep=())
             fact = f"{self._table.rows[row].path}: {error.reason}"

@@ -216,7 +216,7 @@ def stream(
     Args:
         prefix: Where features come from.
         train: The train part.
-        order: [N] indices into it, each once.
+        order: [N] indices into it; one may come more than once.
         slices: Consecutive, from 0 to N.
         number: Of the view.
 

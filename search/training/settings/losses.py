@@ -1,0 +1,51 @@
+"""What a trial minimises, and what it does about rare classes. Torch-free leaf."""
+
+from __future__ import annotations
+
+from search.space.settings import Setting
+from search.space.spec import LOSSES_OF, TASKS
+
+LOSSES = ("auto", *dict.fromkeys(loss for task in TASKS for loss in LOSSES_OF[task]))
+"""Losses of all tasks."""
+
+IMBALANCE = ("none", "weights", "sampler", "auto")
+"""What can be done about classes with few images."""
+
+LOSS_SETTINGS = (
+    Setting(
+        name="loss",
+        kind="choice",
+        default="auto",
+        choices=LOSSES,
+        meaning="one class an image: cross_entropy, or focal, in which images that are nearly "
+        "right count less; several: bce (binary cross-entropy of each class), or focal; "
+        "numbers: mse, mae or huber (squared up to one standard deviation of the target, "
+        "then absolute); auto is the first of the task's",
+        source="Lin, Goyal, Girshick, He and Dollar, Focal Loss for Dense Object Detection, "
+        "ICCV 2017",
+    ),
+    Setting(
+        name="focal_gamma",
+        kind="float",
+        default=2.0,
+        low=0.0,
+        high=10.0,
+        meaning="how much less: an image whose class has probability p counts (1 - p) to this "
+        "power; 0 is cross_entropy",
+        condition="loss: focal",
+        source="Lin, Goyal, Girshick, He and Dollar, Focal Loss for Dense Object Detection, "
+        "ICCV 2017",
+    ),
+    Setting(
+        name="class_imbalance",
+        kind="choice",
+        default="none",
+        choices=IMBALANCE,
+        meaning="weights (in the loss, by 1 / images of the class), sampler (as many images of "
+        "each class in an epoch), auto (by the counts: none below 2 times as many "
+        "images of the largest class as of the smallest, weights up to 10 times, sampler "
+        "above) or none",
+        source="Buda, Maki and Mazurowski, A systematic study of the class imbalance problem in "
+        "convolutional neural networks, Neural Networks 2018",
+    ),
+)

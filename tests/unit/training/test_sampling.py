@@ -1,0 +1,198 @@
+"""Classes with few images: what they count, how often they come, and who decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.data.cache import Room
+from search.training.config import TrialConfig
+from search.training.fit import fit
+from search.training.inputs import Examples, TrialData
+from search.training.sampling import (
+    balance_of,
+    balanced_order,
+    class_counts,
+    class_weights,
+    order,
+    said,
+)
+from search.training.stored import StoredPrefix, StoreSettings
+from search.training.worth import Worth
+from tests.unit.training.conftest import make_data
+
+Other = Callable[..., TrialConfig]
+Curve = Callable[..., list[tuple[int, float, tuple[float, ...]]]]
+
+
+def uneven(train: int = 40, rare: int = 4) -> TrialData:
+    """Class 0 has nearly all training images, classes 1 and 2 ``rare`` each."""
+    data = make_data(train=3 * train)
+    labels = data.train.labels
+    rows = np.concatenate(
+        [np.flatnonzero(labels == 0), *(np.flatnonzero(labels == k)[:rare] for k in (1, 2))]
+    )
+    part = data.train
+    train_part = Examples(
+        images=part.images, rows=part.rows[rows], labels=labels[rows], keys=part.keys[rows]
+    )
+    return TrialData(train=train_part, val=data.val)
+
+
+@pytest.mark.parametrize(
+    ("counts", "auto"),
+    [
+        pytest.param([50, 50, 0], "none", id="equal"),
+        pytest.param([199, 100], "none", id="below_2"),
+        pytest.param([200, 100], "weights", id="2"),
+        pytest.param([1000, 100], "weights", id="10"),
+        pytest.param([1001, 100], "sampler", id="above_10"),
+    ],
+)
+def test_auto_goes_by_the_counts_and_is_said(counts: list[int], auto: str) -> None:
+    counts_K = np.array(counts)
+    assert balance_of("auto", counts_K) == auto
+    assert said("auto", counts_K).startswith(f"class_imbalance: auto is {auto}: ")
+    for choice in ("none", "weights", "sampler"):
+        assert balance_of(choice, counts_K) == choice
+        assert said(choice, counts_K) == ""
+
+
+@given(st.lists(st.integers(0, 500), min_size=2, max_size=20).filter(any))
+def test_weights_keep_the_scale_of_the_loss_and_make_classes_equal(counts: list[int]) -> None:
+    counts_K = np.array(counts)
+    weights_K = class_weights(counts_K)
+    assert (weights_K * counts_K).sum() / counts_K.sum() == pytest.approx(1.0)
+    totals = (weights_K * counts_K)[counts_K > 0]
+    assert totals == pytest.approx([totals[0]] * len(totals))
+
+
+def test_weights_as_computed_by_hand() -> None:
+    # 4 images, 2 classes that have any: 4 / (2 * 3) and 4 / (2 * 1)
+    assert class_weights(np.array([3, 1, 0])) == pytest.approx([2 / 3, 2.0, 0.0])
+
+
+@given(
+    labels=st.lists(st.integers(0, 6), min_size=1, max_size=80),
+    seed=st.integers(0, 2**31 - 1),
+    epoch=st.integers(1, 9),
+)
+def test_the_sampler_gives_every_class_the_same_number_of_images(
+    labels: list[int], seed: int, epoch: int
+) -> None:
+    labels_N = np.array(labels)
+    chosen = balanced_order(seed, epoch, labels_N)
+    assert len(chosen) == len(labels_N)
+    assert np.array_equal(chosen, balanced_order(seed, epoch, labels_N))
+    present = np.unique(labels_N)
+    drawn = np.bincount(labels_N[chosen], minlength=7)[present]
+    assert drawn.max() - drawn.min() <= 1
+    for label in present:
+        times = np.bincount(chosen, minlength=len(labels_N))[labels_N == label]
+        assert times.max() - times.min() <= 1  # no image of a class before another
+
+
+def test_over_epochs_every_image_of_the_largest_class_is_seen() -> None:
+    labels_N = np.repeat([0, 1], [90, 10])
+    seen = np.concatenate([balanced_order(3, epoch, labels_N) for epoch in range(1, 11)])
+    assert set(seen.tolist()) == set(range(100))
+    epochs = [tuple(balanced_order(3, epoch, labels_N)) for epoch in range(1, 11)]
+    assert len(set(epochs)) == 10
+
+
+@pytest.mark.parametrize("balance", ["none", "weights"])
+def test_without_the_sampler_each_image_comes_once(balance: Any) -> None:
+    assert sorted(order(balance, 1, 2, np.array([0, 0, 1]))) == [0, 1, 2]
+
+
+def test_class_weights_change_the_loss_as_computed_by_hand(other: Other, curve: Curve) -> None:
+    # One batch, nothing drawn, a rate of 0: the loss is that of the random head, which
+    # val sees as it is, so that the probabilities can be computed from it.
+    data = uneven(train=12)
+    same = TrialData(train=data.train, val=data.train)
+    still = other(
+        lr=0.0,
+        weight_decay=0.0,
+        dropout=0.0,
+        label_smoothing=0.0,
+        augmentation="none",
+        views=1,
+        unfreeze_depth=0,
+        epochs=1,
+        batch_size=64,
+    )
+    ((_, plain, _),) = curve(still, data=same)
+    losses = {}
+    for label in range(3):
+        rows = np.flatnonzero(data.train.labels == label)
+        part = data.train
+        alone = Examples(
+            images=part.images, rows=part.rows[rows], labels=part.labels[rows], keys=part.keys[rows]
+        )
+        ((_, losses[label], _),) = curve(still, data=TrialData(train=alone, val=data.val))
+    counts_K = class_counts(data.train.labels, 3)
+    n = counts_K.sum()
+    assert plain == pytest.approx(sum(counts_K[k] * losses[k] for k in range(3)) / n, rel=1e-5)
+    ((_, weighted, _),) = curve(replace(still, class_imbalance="weights"), data=same)
+    # every class counts a third: sum over k of n_k * n / (3 * n_k) * loss_k / n
+    assert weighted == pytest.approx(sum(losses.values()) / 3, rel=1e-5)
+    assert weighted != pytest.approx(plain, rel=1e-3)
+
+
+@pytest.mark.parametrize("choice", ["weights", "sampler", "auto"])
+def test_an_interrupted_curve_is_the_uninterrupted_one(
+    other: Other, curve: Curve, tmp_path: Path, choice: str
+) -> None:
+    config = other(class_imbalance=choice, unfreeze_depth=0)
+    data = uneven()
+    whole = curve(config, data=data)
+    assert curve(config, tmp_path, data=data, stop=1) == whole[:1]
+    assert curve(config, tmp_path, data=data) == whole[1:]
+    assert whole != curve(other(unfreeze_depth=0), data=data)
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_the_store_changes_nothing_where_images_are_repeated(
+    other: Other, curve: Curve, tmp_path: Path, depth: int
+) -> None:
+    config = other(class_imbalance="sampler", unfreeze_depth=depth, views=2)
+    data = uneven()
+    settings = StoreSettings(
+        cache=tmp_path,
+        room=Room(tmp_path, 10**9),
+        boundaries=frozenset({4, 5}),
+        worth=Worth(storing=lambda *_: 0.0),
+    )
+    stored = partial(StoredPrefix, settings=settings, note=lambda _: None)
+    expected = curve(config, data=data)
+    assert curve(config, data=data, prefix=stored) == expected
+    assert curve(config, data=data, prefix=stored) == expected  # now read alone
+
+
+def test_auto_is_said_once_by_the_trial(other: Other) -> None:
+    from search.backbones.catalogue import CATALOGUE
+
+    notes: list[str] = []
+    config = other(class_imbalance="auto", unfreeze_depth=0, epochs=2)
+    reports = fit(
+        config,
+        data=uneven(rare=2),
+        weights=None,
+        weights_hash="random:1",
+        classes=3,
+        preprocessing=CATALOGUE[config.backbone].preprocessing,
+        note=notes.append,
+    )
+    assert len(list(reports)) == 2
+    assert notes == [
+        "class_imbalance: auto is sampler: the largest class has 20.0 times the training "
+        "images of the smallest"
+    ]
