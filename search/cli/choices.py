@@ -29,9 +29,15 @@ def depths_of(space: Space) -> tuple[int, ...]:
 
 
 def boundaries_of(spec: StudySpec) -> tuple[int, ...]:
-    """The boundaries behind which trials can train: blocks in front of it, 1..5."""
+    """The boundaries behind which trials can train, in any of their phases: blocks in
+    front of it, 1..5."""
     named = [dict(point).get("unfreeze_depth") for point in spec.first]
     depths = {*depths_of(spec.space), *(int(depth) for depth in named if depth is not None)}
+    strategies = {str(value) for value in _values(spec.space, "finetune")}
+    if strategies & {"gradual", "head_then_partial"}:
+        depths.add(0)
+    if "gradual" in strategies:
+        depths |= set(range(max(depths)))
     return tuple(sorted(BLOCKS - depth for depth in depths if depth < BLOCKS))
 
 

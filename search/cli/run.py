@@ -185,6 +185,7 @@ def _search(
                 backbones=ready.backbones,
                 objective=spec.objective,
                 maximize=spec.direction == "maximize",
+                patience=spec.patience,
                 threads=allocation.threads,
                 device="cuda" if allocation.gpus > 0 else "cpu",
                 streamed=ready.streamed,

@@ -19,7 +19,7 @@ from search.cli.status_document import (
     settings_in_force,
 )
 from search.problems import printable
-from search.study.records import State, StudyView, TrialView
+from search.study.records import STOPPED_EARLY, State, StudyView, TrialView
 
 if TYPE_CHECKING:
     from search.study.holder import Holder
@@ -70,6 +70,7 @@ def study_lines(
         [
             ["trials", ", ".join(f"{n} {state}" for state, n in counts(study).items() if n) or "0"],
             *_failure_rows(study),
+            *_early_rows(study),
             ["budget", _budget_text(study)],
             *([["runs", printable(str(driver))]] if driver is not None else []),
             ["storage", printable(storage)],
@@ -143,6 +144,13 @@ def _failure_rows(study: StudyView) -> list[list[str]]:
     found = failures(study)
     text = ", ".join(f"{count} {reason}" for reason, count in found.items())
     return [["failed", text]] if found else []
+
+
+def _early_rows(study: StudyView) -> list[list[str]]:
+    """How many complete trials ended themselves before their last epoch."""
+    complete = [trial for trial in study.trials if trial.state is State.COMPLETE]
+    early = sum(bool(trial.attributes.get(STOPPED_EARLY)) for trial in complete)
+    return [["stopped early", f"{early} of {len(complete)} complete"]] if early else []
 
 
 def _budget_text(study: StudyView) -> str:
@@ -222,6 +230,8 @@ def _results(study: StudyView) -> list[str]:
 
 
 def _state(trial: TrialView) -> str:
+    if trial.state is State.COMPLETE and trial.attributes.get(STOPPED_EARLY):
+        return f"{trial.state.value} (stopped early)"
     if trial.reason is not None:
         return f"{trial.state.value} ({trial.reason.value})"
     return trial.state.value

@@ -25,7 +25,16 @@ from search.space.spec import StudySpec
 from search.study.asking import begin, go_on
 from search.study.known import Known
 from search.study.patience import PATIENCE_SECONDS, Patience
-from search.study.records import EXHAUSTED, STOPPED, Asked, Outcome, State, StudyView, TrialView
+from search.study.records import (
+    EXHAUSTED,
+    STOPPED,
+    STOPPED_EARLY,
+    Asked,
+    Outcome,
+    State,
+    StudyView,
+    TrialView,
+)
 from search.study.rows import LAST, ending, final_value, plain
 from search.study.storage import storage_faults
 from search.study.transactions import closed, together
@@ -106,6 +115,7 @@ class Recorder:
             point=view.params,
             curve=view.curve,
             stopped=str(view.attributes.get(STOPPED, "")),
+            stopped_early=str(view.attributes.get(STOPPED_EARLY, "")),
         )
 
     def _waits(self, view: TrialView) -> bool:

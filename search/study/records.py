@@ -16,6 +16,9 @@ from search.space.settings import Value
 STOPPED = "stopped"
 """Attribute of a trial's last report: why the scheduler stops it there."""
 
+STOPPED_EARLY = "stopped_early"
+"""Attribute of a trial's last report: why its own patience ends it there, complete."""
+
 EXHAUSTED = "exhausted"
 """Attribute of a study: every point of its finite space has been asked for."""
 
@@ -57,6 +60,8 @@ class Asked:
     """Objective by epoch reported in earlier runs; empty for a new trial."""
     stopped: str = ""
     """Why the scheduler stopped it at its last epoch; it was cut before its end."""
+    stopped_early: str = ""
+    """Why its own patience ended it there; it was cut before its end, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +97,8 @@ class TrialView:
     ended: datetime | None
     attributes: Mapping[str, Any]
     """seconds, epochs, parameters_trained, parameters_total, peak_memory_mb,
-    host, detail, micro_batch where it is not the batch, and the last report's metrics
-    under ``metrics``."""
+    host, detail, micro_batch where it is not the batch, stopped_early where its own
+    patience ended it, and the last report's metrics under ``metrics``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

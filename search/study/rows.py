@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from search.study.records import FailReason, Outcome, State, TrialView
+from search.study.records import STOPPED_EARLY, FailReason, Outcome, State, TrialView
 
 STATES = {
     "WAITING": State.WAITING,
@@ -22,7 +22,14 @@ READY = "ready"
 LAST = "last"
 """Attribute of a trial: what its last report brought."""
 
-_COLUMNS = ("parameters_trained", "parameters_total", "peak_memory_mb", "host", "micro_batch")
+_COLUMNS = (
+    "parameters_trained",
+    "parameters_total",
+    "peak_memory_mb",
+    "host",
+    "micro_batch",
+    STOPPED_EARLY,
+)
 """Of the last report; columns of their own in the dashboard once settled."""
 
 

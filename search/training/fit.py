@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 
 from search.backbones.info import Preprocessing
-from search.space.spec import Metric
+from search.space.spec import Metric, PatienceSpec
 from search.training import resume
 from search.training.accumulate import backward, sees_parts
 from search.training.config import TrialConfig
@@ -29,7 +30,8 @@ from search.training.inputs import EVALUATION, TrialData
 from search.training.memory import out_of_memory, peak_memory_mb, restart_peak
 from search.training.metrics import metrics
 from search.training.optimiser import set_lr
-from search.training.phases import depth_at
+from search.training.patience import worn_out
+from search.training.phases import depth_at, full_depth_epoch
 from search.training.predict import probabilities
 from search.training.prefix import ComputedPrefix, PrefixFactory, stream
 from search.training.report import EpochReport
@@ -56,6 +58,7 @@ def fit(
     prefix: PrefixFactory = ComputedPrefix,
     micro_batch: int | None = None,
     reported: int | None = None,
+    patience: PatienceSpec | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Iterator[EpochReport]:
     """Train a trial, epoch by epoch; nothing happens between two reports.
@@ -82,6 +85,8 @@ def fit(
             yielded, from the checkpoint or by training; those up to it are not,
             even where they must be trained again. None yields what is new since
             the checkpoint.
+        patience: When the trial ends itself before its last epoch; the last report then
+            says why.
         note: Told, in a sentence, what a person should know.
 
     Yields:
@@ -122,18 +127,30 @@ def fit(
         if saved is not None:
             resume.restore(run, saved)
     curve = [] if saved is None else list(saved.curve)
+
+    def end() -> str:
+        """Why the trial ends after the last epoch of the curve; empty where it goes on."""
+        if patience is None or not curve or len(curve) == config.epochs:
+            return ""
+        full = full_depth_epoch(config)
+        return worn_out(curve, patience, objective=objective, maximize=maximize, full_depth=full)
+
+    why = end()
     for report in curve if reported is not None else ():
         if report.epoch > (reported or 0):
-            yield report
+            yield replace(report, stopped_early=why) if report.epoch == len(curve) else report
     for epoch in range(len(curve) + 1, config.epochs + 1):
+        if why:
+            return
         with _faults():
             report = _epoch(run, epoch, at_once)
             curve.append(report)
             if folder is not None:
                 best = resume.best_epoch(curve, objective, maximize=maximize)
                 resume.save(run, folder, curve, best)
+        why = end()
         if epoch > (reported or 0):
-            yield report
+            yield replace(report, stopped_early=why)
 
 
 def _epoch(run: Run, epoch: int, micro_batch: int) -> EpochReport:

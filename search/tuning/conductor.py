@@ -208,6 +208,7 @@ class Conductor:
         verdict = judge.judge(trial, epoch, value)
         if live.number == self._default:
             verdict = endings.spared(verdict)
+        verdict = endings.with_patience(verdict, told.attributes)
         kept = endings.kept_with(verdict, told.attributes)
         done = EpochDone(
             number=live.number,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from search.study.records import STOPPED, Asked, FailReason, Outcome, State
+from search.study.records import STOPPED, STOPPED_EARLY, Asked, FailReason, Outcome, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +16,11 @@ class Verdict:
 
     keeps: bool
     finished: bool
-    """The trial reached the last epoch."""
+    """The trial reached the last epoch, or its own end."""
     why: str
     """Empty between rungs."""
+    early: bool = False
+    """Its own patience ended it before that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,15 @@ def at_report(verdict: Verdict) -> Outcome | None:
     return None if verdict.keeps else Outcome(state=State.PRUNED, why=verdict.why)
 
 
+def with_patience(verdict: Verdict, attributes: Mapping[str, Any]) -> Verdict:
+    """The verdict on a trial that may end itself at this report. What the scheduler stops
+    is stopped by the scheduler; what it would let go on is complete."""
+    early = str(attributes.get(STOPPED_EARLY, ""))
+    if not early or verdict.finished or not verdict.keeps:
+        return verdict
+    return Verdict(keeps=False, finished=True, why=early, early=True)
+
+
 def spared(verdict: Verdict) -> Verdict:
     """The verdict on the default settings, which are trained to the end: they are
     what the winner is compared with, and one trial."""
@@ -65,7 +76,10 @@ def kept_with(verdict: Verdict, attributes: Mapping[str, Any]) -> dict[str, Any]
     """Attributes of a report with the verdict on it. In one transaction with the
     report, so that a trial cut before it is settled is not trained on later."""
     stops = not verdict.keeps and not verdict.finished
-    return {**attributes, **({STOPPED: verdict.why} if stops else {})}
+    said = {name: value for name, value in attributes.items() if name != STOPPED_EARLY}
+    if verdict.early:
+        said[STOPPED_EARLY] = verdict.why
+    return {**said, **({STOPPED: verdict.why} if stops else {})}
 
 
 def at_ask(asked: Asked, *, last_epoch: int) -> Outcome | None:
@@ -74,6 +88,8 @@ def at_ask(asked: Asked, *, last_epoch: int) -> Outcome | None:
     epoch = max(asked.curve, default=0)
     if epoch >= last_epoch:
         return Outcome(state=State.COMPLETE, why=f"reached epoch {epoch}, the last")
+    if asked.stopped_early:
+        return Outcome(state=State.COMPLETE, why=asked.stopped_early)
     if asked.stopped:
         return Outcome(state=State.PRUNED, why=asked.stopped)
     return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.backbones.info import Preprocessing
 from search.data.images import DecodedForm
-from search.space.spec import DataSpec, Metric, WeightsSpec
+from search.space.spec import DataSpec, Metric, PatienceSpec, WeightsSpec
 from search.study.records import Outcome
 from search.training.config import TrialConfig
 
@@ -61,6 +61,8 @@ class TrialJob:
     """CPU threads of one trial."""
     device: str
     """``cpu`` or ``cuda``."""
+    patience: PatienceSpec | None = None
+    """When trials end themselves."""
     streamed: tuple[DecodedForm, ...] = ()
     """What there is no room to store: such images are decoded again in every epoch."""
     root: str | None = None

@@ -20,7 +20,7 @@ from ray import tune
 
 from search.disk import disk_full
 from search.problems import SearchError, printable
-from search.study.records import FailReason, Outcome, State
+from search.study.records import STOPPED_EARLY, FailReason, Outcome, State
 from search.tuning.job import Told, TrialJob, trial_folder, unpack
 from search.tuning.shortage import Shortages, remember, shortages
 
@@ -147,6 +147,7 @@ def _attributes(report: EpochReport, *, at_once: int, of: int) -> dict[str, Any]
     """What the study keeps of an epoch beside the objective. NaN is no JSON."""
     return {
         **({"micro_batch": at_once} if at_once != of else {}),
+        **({STOPPED_EARLY: report.stopped_early} if report.stopped_early else {}),
         "metrics": {
             name: value if math.isfinite(value) else None for name, value in report.metrics.items()
         },

@@ -112,6 +112,7 @@ class Worker:
             maximize=self._job.maximize,
             micro_batch=micro_batch,
             reported=reported,
+            patience=self._job.patience,
             prefix=partial(StoredPrefix, settings=self._store, note=store_note),
             note=note,
         )
