@@ -13,7 +13,14 @@ from typing import Any
 from search.space.ranges import MAX_STEPS
 from search.space.sections import SAMPLERS, SCHEDULERS
 from search.space.settings import Setting, Value
-from search.space.spec import ACTIVATION_TYPES, ALL_METRICS, METRICS_OF, TASKS, StudySpec
+from search.space.spec import (
+    ACTIVATION_TYPES,
+    ALL_METRICS,
+    METRICS_OF,
+    PATIENCE_METRICS,
+    TASKS,
+    StudySpec,
+)
 from search.space.study_section import NAME
 from search.space.weights_section import SOURCES, UNAVAILABLE
 
@@ -33,6 +40,12 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         backbones: The names that the catalogue has.
     """
     sections = {
+        "extends": {
+            **_TEXT,
+            "description": "A preset or a space file that this one lies over, e.g. "
+            "preset/small-data, preset/balanced or base.yaml. Mappings merge by key, an entry "
+            "of space is replaced whole, null removes.",
+        },
         "study": _section(
             "The study's name and seed.",
             name={
@@ -50,7 +63,8 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             + ". The first is the default.",
         },
         "epochs": _section(
-            "No trial is stopped before min; the learning-rate schedule ends at max.",
+            "No trial is stopped before min, by default the first epoch at which all are at "
+            "their final depth; the learning-rate schedule ends at max.",
             min=_NATURAL,
             max=_NATURAL,
         ),
@@ -88,6 +102,14 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
                 "minimum": 2,
                 "maximum": 100,
                 "description": "About the best 1/reduction_factor go on at each rung.",
+            },
+        ),
+        "patience": _section(
+            "A trial ends itself, complete, when its own validation got no better.",
+            metric={"enum": list(PATIENCE_METRICS), "default": PATIENCE_METRICS[0]},
+            epochs={
+                **_NATURAL,
+                "description": "Without improvement; counted from the first at final depth.",
             },
         ),
         "budget": {
@@ -135,9 +157,13 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A space file of `search`",
         "type": "object",
-        "properties": sections,
+        "properties": {
+            name: section if name == "extends" else _removable(section)
+            for name, section in sections.items()
+        },
         "additionalProperties": False,
         "$defs": {
+            "removed": {"description": "Removes what an extended file says.", "type": "null"},
             "backbone": {"enum": list(backbones)},
             "when": _when(settings),
             **{f"value_{name}": _value(setting) for name, setting in settings.items()},
@@ -154,6 +180,23 @@ def _section(description: str, **properties: Schema) -> Schema:
         "properties": properties,
         "additionalProperties": False,
     }
+
+
+def _removable(property: Schema) -> Schema:
+    """The property, or the ``null`` that removes what an extended file says."""
+    inner = dict(property)
+    if isinstance(inner.get("properties"), dict):
+        inner["properties"] = {name: _removable(each) for name, each in inner["properties"].items()}
+    if "type" in inner:
+        kinds = inner["type"] if isinstance(inner["type"], list) else [inner["type"]]
+        inner["type"] = list(dict.fromkeys([*kinds, "null"]))
+    elif "enum" in inner:
+        inner["enum"] = [*inner["enum"], None]
+    else:
+        kept = {name: inner.pop(name) for name in ("description", "default") if name in inner}
+        forms = inner.get("anyOf", [inner])
+        inner = {**kept, "anyOf": [*forms, _ref("removed")]}
+    return inner
 
 
 def _ref(name: str) -> Schema:
