@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.cli.block_rates import rate_lines
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import duration, millions, setting, settings
 from search.cli.plan_facts import Plan
@@ -18,6 +19,7 @@ def plan_lines(plan: Plan) -> list[str]:
         brief_lines(plan),
         ["space", *indent(_space(plan))],
         _first(plan),
+        rate_lines(plan.spec),
         _backbones(plan),
         _resources(plan),
         _places(plan),
