@@ -1,8 +1,8 @@
 """Checkpoints of a trial: one file each, whole or not at all, never trusted unread.
 
 ``best.safetensors`` has the trained tensors of the best epoch;
-``last.safetensors`` also the optimiser's, to go on from; the one before it stays
-as ``last.previous.safetensors``. Frozen tensors come from the pretrained weights,
+``last.safetensors`` also the optimiser's and the averages, to go on from; the one
+before it stays as ``last.previous.safetensors``. Frozen tensors come from the pretrained weights,
 which are named by hash. A digest over content and metadata is inside; a file
 whose digest, trial or weights differ is not used. No pickle anywhere.
 """
@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -54,9 +54,11 @@ class Checkpoint:
     """What was reported after each epoch up to this one."""
     best_epoch: int
     tensors: Mapping[str, Tensor]
-    """Trained tensors by the library's names."""
+    """Trained tensors by the library's names; in ``best`` their averages, under ``ema``."""
     optimiser: Mapping[str, Tensor]
-    """AdamW's moments; empty in ``best``."""
+    """Its moments; empty in ``best``."""
+    ema: Mapping[str, Tensor] = field(default_factory=dict)
+    """The averages of a trial that has them, by the same names; empty in ``best``."""
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -91,6 +93,7 @@ def write(folder: Path, which: Literal["best", "last"], checkpoint: Checkpoint) 
     """
     tensors = {f"model/{name}": tensor for name, tensor in checkpoint.tensors.items()}
     tensors |= {f"optimiser/{name}": tensor for name, tensor in checkpoint.optimiser.items()}
+    tensors |= {f"ema/{name}": tensor for name, tensor in checkpoint.ema.items()}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     about = json.dumps(
         checkpoint.identity()
@@ -151,6 +154,7 @@ def read(folder: Path, which: Which) -> Checkpoint:
         best_epoch=values["best_epoch"],
         tensors=_under("model/", tensors),
         optimiser=_under("optimiser/", tensors),
+        ema=_under("ema/", tensors),
     )
 
 

@@ -54,6 +54,20 @@ class TrialConfig:
     layer_decay: float = 1.0
     head: str = "linear"
     head_hidden: int = 0
+    optimiser: str = "adamw"
+    momentum: float = 0.9
+    lr_schedule: str = "cosine"
+    step_epochs: int = 0
+    step_factor: float = 0.1
+    clip_norm: float = 0.0
+    micro_batch: int = 0
+    l1: float = 0.0
+    ema: float = 0.0
+
+    @property
+    def at_once(self) -> int:
+        """Images that go through the model together where memory allows, 1..batch_size."""
+        return min(self.micro_batch or self.batch_size, self.batch_size)
 
 
 def trial_config(

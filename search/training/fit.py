@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from search.training.faults import Diverged
 from search.training.inputs import EVALUATION, TrialData
 from search.training.memory import out_of_memory, peak_memory_mb, restart_peak
 from search.training.metrics import metrics
-from search.training.optimiser import set_lr
+from search.training.optimiser import set_lr, take_step
 from search.training.patience import worn_out
 from search.training.phases import depth_at, full_depth_epoch
 from search.training.predict import probabilities
@@ -77,10 +77,10 @@ def fit(
         maximize: Its direction.
         prefix: Gives what the frozen blocks put out; changes no result.
         micro_batch: Images that go through the trained blocks at once, >= 1, where
-            ``config.batch_size`` of them do not fit; their gradients are added up to
+            ``config.at_once`` of them do not fit; their gradients are added up to
             those of the batch. Changes how the trial is computed, not which it is:
             its checkpoints are used whatever this was. ``accumulate.py`` says what
-            differs. None, or no fewer than the batch, changes nothing.
+            differs. None, or no fewer than ``config.at_once``, changes nothing.
         reported: How many epochs the caller has already: those after it are
             yielded, from the checkpoint or by training; those up to it are not,
             even where they must be trained again. None yields what is new since
@@ -109,11 +109,11 @@ def fit(
             device=device,
             prefix=prefix,
         )
-        at_once = micro_batch or config.batch_size
+        at_once = min(micro_batch or config.at_once, config.at_once)
         last = boundary_at(run.staged, config, depth_at(config, config.epochs))
-        if at_once < config.batch_size and sees_parts(run.staged, last):
+        if at_once < config.at_once and sees_parts(run.staged, last):
             note(
-                f"its batch-norm layers see {at_once} images at once, not {config.batch_size}: "
+                f"its batch-norm layers see {at_once} images at once, not {config.at_once}: "
                 "its result may differ from that of whole batches"
             )
         if moves_frozen(run.staged, config, run.depth):
@@ -163,13 +163,14 @@ def _epoch(run: Run, epoch: int, micro_batch: int) -> EpochReport:
     set_mode(run.staged, config, run.depth, training=False)
     if run.frozen == 0:  # of frozen blocks, features may be at hand: no image is looked at
         run.data.val.expect(np.arange(len(run.data.val)))
-    found_NK = probabilities(
-        run.staged,
-        lambda chosen: run.prefix("val", chosen, EVALUATION),
-        len(run.data.val),
-        start=run.frozen,
-        device=run.device,
-    )
+    with nullcontext() if run.ema is None else run.ema.in_place():
+        found_NK = probabilities(
+            run.staged,
+            lambda chosen: run.prefix("val", chosen, EVALUATION),
+            len(run.data.val),
+            start=run.frozen,
+            device=run.device,
+        )
     if not math.isfinite(float(found_NK.sum())):
         raise Diverged(f"epoch {epoch}: the model's output is not finite")
     values = metrics(found_NK, run.data.val.labels)
@@ -203,10 +204,7 @@ def _train(run: Run, epoch: int, micro_batch: int) -> float:
     look = 1 if run.device.type == "cpu" else _CHECK_EVERY
     for done, (chosen, inputs) in enumerate(features):
         step = (epoch - 1) * run.steps + done
-        set_lr(
-            run.adamw,
-            lr_factor(step, steps=config.epochs * run.steps, warmup=config.warmup),
-        )
+        set_lr(run.optimiser, lr_factor(config, step, steps_in_epoch=run.steps))
         labels = run.labels[torch.from_numpy(chosen).to(run.device)]
         total += backward(
             staged,
@@ -218,8 +216,9 @@ def _train(run: Run, epoch: int, micro_batch: int) -> float:
         )
         if (done + 1) % look == 0 or done + 1 == run.steps:
             _check(float(total), epoch, done)
-        run.adamw.step()
-        run.adamw.zero_grad(set_to_none=True)  # here: no gradients beside the next activations
+        take_step(run.optimiser, clip_norm=config.clip_norm)
+        if run.ema is not None:
+            run.ema.update(step + 1)
     return float(total) / run.steps
 
 

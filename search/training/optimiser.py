@@ -1,12 +1,19 @@
-"""AdamW over the head and the trained blocks, and its state as plain tensors."""
+"""AdamW or SGD over the head and the trained blocks, and its state as plain tensors.
+
+``weight_decay`` is AdamW's own, decoupled: a step takes the rate times it off a weight.
+With SGD it is L2, as torch has it: added to the gradient, so that momentum carries it
+on. ``l1`` is decoupled with both. None of them touches norms, biases, embeddings.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
 from search.backbones.stages import HEAD, Staged
 from search.training.config import TrialConfig
@@ -16,7 +23,8 @@ from search.training.trained import trained_parameters
 
 _EMBEDDINGS = ("pos_embedding", "relative_position_bias_table", "class_token")
 """Ends of the names of learned tables that are no weights of a map."""
-_STATE = ("step", "exp_avg", "exp_avg_sq")
+_MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
+"""States of the shape of their parameter."""
 
 
 def decays(name: str, parameter: Tensor) -> bool:
@@ -25,76 +33,127 @@ def decays(name: str, parameter: Tensor) -> bool:
     return wide > 1 and not name.endswith(_EMBEDDINGS)
 
 
-def optimiser(staged: Staged, config: TrialConfig) -> torch.optim.AdamW:
-    """AdamW over what is trained in the first epoch, each block at its rate (``rates.py``).
+def optimiser(staged: Staged, config: TrialConfig) -> Optimizer:
+    """An optimiser of what is trained in the first epoch, each block at its rate (``rates.py``).
 
-    Each group has its peak rate under ``peak_lr``; see :func:`set_lr`. The fused
-    kernel is used, which CPUs and GPUs both have.
+    Each group has its peak rate under ``peak_lr``, see :func:`set_lr`, and its ``l1``. The
+    fused kernels are used, which CPUs and GPUs both have. SGD's momentum is Nesterov's;
+    AdamW's betas are .9 and .999.
+
+    Raises:
+        ValueError: If there is no such optimiser.
     """
-    return torch.optim.AdamW(_groups(staged, config, 0, depth_at(config, 1)), fused=True)
+    groups = _groups(staged, config, 0, depth_at(config, 1))
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(groups, fused=True)
+    if config.optimiser == "sgd":
+        nesterov = config.momentum > 0
+        return torch.optim.SGD(groups, momentum=config.momentum, nesterov=nesterov, fused=True)
+    raise ValueError(f"no such optimiser: {config.optimiser}")
 
 
 def unfreeze(
-    adamw: torch.optim.AdamW, staged: Staged, config: TrialConfig, *, depth: int, deeper: int
+    optimiser: Optimizer, staged: Staged, config: TrialConfig, *, depth: int, deeper: int
 ) -> None:
     """Let the blocks from ``depth`` to ``deeper`` learn too, as groups of their own; what
     the optimiser knows of the others stays."""
     for group in _groups(staged, config, depth, deeper, head=False):
-        adamw.add_param_group(group)
+        optimiser.add_param_group(group)
 
 
 def _groups(
     staged: Staged, config: TrialConfig, depth: int, deeper: int, *, head: bool = True
 ) -> list[dict[str, Any]]:
     """The head, and the blocks beyond ``depth`` up to ``deeper``, one group for each
-    rate and decay."""
+    rate, decay and l1."""
     owners = staged.owners()
     rates = peak_rates(config)
     known = {block.name for block in staged.trained_blocks(depth)} | (set() if head else {HEAD})
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    groups: dict[tuple[float, float, float], list[nn.Parameter]] = {}
     for name, parameter in trained_parameters(staged, deeper).items():
         if owners[name] in known:
             continue
-        decay = config.weight_decay if decays(name, parameter) else 0.0
-        groups.setdefault((rates[owners[name]], decay), []).append(parameter)
+        decay, l1 = (config.weight_decay, config.l1) if decays(name, parameter) else (0.0, 0.0)
+        groups.setdefault((rates[owners[name]], decay, l1), []).append(parameter)
     return [
-        {"params": params, "peak_lr": peak, "lr": peak, "weight_decay": decay}
-        for (peak, decay), params in groups.items()
+        {"params": params, "peak_lr": peak, "lr": peak, "weight_decay": decay, "l1": l1}
+        for (peak, decay, l1), params in groups.items()
     ]
 
 
-def set_lr(adamw: torch.optim.AdamW, factor: float) -> None:
+def set_lr(optimiser: Optimizer, factor: float) -> None:
     """Every group's rate becomes its peak times ``factor``."""
-    for group in adamw.param_groups:
+    for group in optimiser.param_groups:
         group["lr"] = group["peak_lr"] * factor
 
 
+def take_step(optimiser: Optimizer, *, clip_norm: float) -> None:
+    """Clip the gradients, move the parameters, shrink them by ``l1``, forget the gradients.
+
+    Waits for no device: a gradient that is not finite stays so and is found in the loss.
+
+    Args:
+        optimiser: From :func:`optimiser`, its rates set; the whole batch's gradients are
+            in its parameters.
+        clip_norm: Largest norm of all gradients together; 0 does not clip.
+    """
+    if clip_norm > 0:
+        clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip_norm)
+    optimiser.step()
+    for group in optimiser.param_groups:
+        if group["l1"] > 0:
+            shrink(group["params"], group["lr"] * group["l1"])
+    optimiser.zero_grad(set_to_none=True)  # here: no gradients beside the next activations
+
+
+@torch.no_grad()
+def shrink(weights: Iterable[Tensor], by: float) -> None:
+    """Move each weight by ``by`` towards 0, and no further: the proximal step of an L1
+    penalty, after which small weights are exactly 0. NaN stays NaN.
+
+    Source: Duchi and Singer, "Efficient Online and Batch Learning Using Forward Backward
+    Splitting", JMLR 2009, section 5.1. Deviation: with AdamW the penalty is decoupled, as
+    its weight decay is: not divided by the gradients' size.
+    """
+    for weight in weights:
+        weight.sub_(weight.clamp(-by, by))
+
+
 def optimiser_tensors(
-    adamw: torch.optim.AdamW, parameters: Mapping[str, nn.Parameter]
+    optimiser: Optimizer, parameters: Mapping[str, nn.Parameter]
 ) -> dict[str, Tensor]:
-    """AdamW's moments by ``name/exp_avg`` and so on; empty before the first step."""
+    """Moments and steps by ``name/exp_avg`` and so on; empty before the first step, and
+    always with SGD without momentum."""
     return {
-        f"{name}/{key}": adamw.state[parameter][key]
+        f"{name}/{key}": optimiser.state[parameter][key]
         for name, parameter in parameters.items()
-        if parameter in adamw.state
-        for key in _STATE
+        if parameter in optimiser.state
+        for key in _state_of(optimiser)
     }
 
 
 def restore_optimiser(
-    adamw: torch.optim.AdamW,
+    optimiser: Optimizer,
     parameters: Mapping[str, nn.Parameter],
     tensors: Mapping[str, Tensor],
 ) -> None:
     """Put back what :func:`optimiser_tensors` gave.
 
     Raises:
-        KeyError: If a parameter has no state in ``tensors``.
+        KeyError: If a parameter has no state in ``tensors`` and the optimiser keeps one.
     """
     for name, parameter in parameters.items():
         state = {
-            key: tensors[f"{name}/{key}"].to(device=parameter.device, copy=True) for key in _STATE
+            key: tensors[f"{name}/{key}"].to(device=parameter.device, copy=True)
+            for key in _state_of(optimiser)
         }
-        for key in _STATE[1:]:  # the moments lie in memory as their parameter does
+        for key in state.keys() & set(_MOMENTS):  # these lie in memory as their parameter does
             state[key] = torch.empty_like(parameter).copy_(state[key])
-        adamw.state[parameter] = state
+        optimiser.state[parameter] = state
+
+
+def _state_of(optimiser: Optimizer) -> tuple[str, ...]:
+    """What an optimiser keeps of each parameter after a step."""
+    if isinstance(optimiser, torch.optim.AdamW):
+        return ("step", "exp_avg", "exp_avg_sq")
+    return ("momentum_buffer",) if optimiser.defaults["momentum"] > 0 else ()

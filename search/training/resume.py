@@ -49,10 +49,12 @@ def save(run: Run, folder: Path, curve: Sequence[EpochReport], best: int) -> Non
         tensors={name: state[name] for name in changed_names(run.staged, run.config, run.depth)},
         optimiser={},
     )
+    averages = {} if run.ema is None else run.ema.averages
     if best == len(curve):
-        write(folder, "best", common)
-    moments = optimiser_tensors(run.adamw, trained_parameters(run.staged, run.depth))
-    write(folder, "last", replace(common, optimiser=moments))
+        evaluated = {name: averages.get(name, own) for name, own in common.tensors.items()}
+        write(folder, "best", replace(common, tensors=evaluated))
+    moments = optimiser_tensors(run.optimiser, trained_parameters(run.staged, run.depth))
+    write(folder, "last", replace(common, optimiser=moments, ema=averages))
 
 
 def find(
@@ -103,7 +105,9 @@ def restore(run: Run, saved: Checkpoint) -> None:
     for epoch in range(1, saved.epoch + 1):  # every phase, so that groups come in their order
         enter(run, epoch)
     parameters = trained_parameters(run.staged, run.depth)
-    restore_optimiser(run.adamw, parameters, saved.optimiser)
+    restore_optimiser(run.optimiser, parameters, saved.optimiser)
+    if run.ema is not None:
+        run.ema.restore(saved.ema)
 
 
 def _own(run: Run, saved: Checkpoint) -> Checkpoint:

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from search.backbones.info import Preprocessing
 from search.backbones.stages import BLOCKS, Staged, build
 from search.training.config import TrialConfig
+from search.training.ema import Ema
 from search.training.head import head_of
 from search.training.inputs import Geometry, TrialData
 from search.training.losses import Loss, loss_of
@@ -24,7 +26,7 @@ from search.training.optimiser import optimiser, unfreeze
 from search.training.phases import depth_at
 from search.training.prefix import Boundary, Prefix, PrefixFactory
 from search.training.schedule import steps_per_epoch
-from search.training.trained import moves_frozen, set_mode
+from search.training.trained import changed_names, moves_frozen, set_mode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,7 +38,9 @@ class Run:
     labels: Tensor
     """Of the train part, on the device."""
     staged: Staged
-    adamw: torch.optim.AdamW
+    optimiser: Optimizer
+    ema: Ema | None
+    """None where the setting is 0."""
     prefix: Prefix
     """Of the phase."""
     loss: Loss
@@ -113,7 +117,8 @@ def start(
         data=data,
         labels=torch.from_numpy(data.train.labels).to(target),
         staged=staged,
-        adamw=optimiser(staged, config),
+        optimiser=optimiser(staged, config),
+        ema=_ema(staged, config),
         prefix=prefix(boundary),
         loss=loss_of(config),
         device=target,
@@ -131,7 +136,7 @@ def enter(run: Run, epoch: int) -> None:
     depth = depth_at(run.config, epoch)
     if depth == run.depth:
         return
-    unfreeze(run.adamw, run.staged, run.config, depth=run.depth, deeper=depth)
+    unfreeze(run.optimiser, run.staged, run.config, depth=run.depth, deeper=depth)
     run.depth = depth
     set_mode(run.staged, run.config, depth, training=True)
     run.prefix = run.factory(
@@ -148,6 +153,16 @@ def enter(run: Run, epoch: int) -> None:
             activations=run.config.activations,
         )
     )
+
+
+def _ema(staged: Staged, config: TrialConfig) -> Ema | None:
+    """Of all that is trained in the end: until then, the average of what does not move is
+    what it was."""
+    if config.ema == 0:
+        return None
+    state = staged.model.state_dict()
+    names = changed_names(staged, config, config.unfreeze_depth)
+    return Ema({name: state[name] for name in names}, config.ema)
 
 
 def _epochs_at(config: TrialConfig, depth: int) -> int:

@@ -43,8 +43,8 @@ class Killed:
         trial = self._conductor.trial(ray_id)
         if trial is not None and death.reason is FailReason.OUT_OF_MEMORY and not death.said:
             folder = trial_folder(self._job.trials, trial.number)
-            batch_size = self._resolve(trial.number, trial.point).batch_size
+            wanted = self._resolve(trial.number, trial.point).at_once
             with suppress(OSError):  # then it is tried again as it was
-                said = remember(folder, batch_size, run=self._job.run, why=death.text)
+                said = remember(folder, wanted, run=self._job.run, why=death.text)
                 death = replace(death, said=said)
         self._conductor.worker_died(ray_id, death)

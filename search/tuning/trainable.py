@@ -75,10 +75,10 @@ class FineTune(tune.Trainable):
 
         if self._worn:
             raise RuntimeError(f"this process is not reused: {self._worn}")
-        folder, batch_size = trial_folder(self._folder, self._number), self._trial.batch_size
+        folder, wanted = trial_folder(self._folder, self._number), self._trial.at_once
         try:
             if self._memory is None:
-                self._memory = shortages(folder, batch_size)
+                self._memory = shortages(folder, wanted)
                 if self._memory.over(self._job.run):
                     return _failure(FailReason.OUT_OF_MEMORY, self._memory.text, "")
                 self._notes += _as_before(self._memory, self._job.run)
@@ -90,7 +90,7 @@ class FineTune(tune.Trainable):
         except Exception as error:
             short = out_of_memory(error)
             if short is not None:
-                said = remember(folder, batch_size, run=self._job.run, why=str(short))
+                said = remember(folder, wanted, run=self._job.run, why=str(short))
                 raise type(short)(said) from error
             full = disk_full(error)
             if full is not None:
@@ -104,7 +104,7 @@ class FineTune(tune.Trainable):
             "epoch": report.epoch,
             "value": float(report.metrics[self._job.objective]),
             "told": Told(
-                attributes=_attributes(report, at_once=self._memory.at_once, of=batch_size),
+                attributes=_attributes(report, at_once=self._memory.at_once, of=wanted),
                 notes=notes,
                 store_notes=store_notes,
             ),

@@ -13,9 +13,10 @@ from search.space.settings import Setting
 from search.training.settings.core import CORE
 from search.training.settings.finetuning import FINETUNING
 from search.training.settings.head import HEAD_SETTINGS
+from search.training.settings.optimisation import OPTIMISATION
 
 THEMES: Mapping[str, tuple[Setting, ...]] = MappingProxyType(
-    {"core": CORE, "finetuning": FINETUNING, "head": HEAD_SETTINGS}
+    {"core": CORE, "finetuning": FINETUNING, "optimisation": OPTIMISATION, "head": HEAD_SETTINGS}
 )
 """Rows by theme, in the order in which they are shown."""
 

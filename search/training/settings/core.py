@@ -63,7 +63,8 @@ CORE = (
         default=1e-2,
         low=0.0,
         high=10.0,
-        meaning="AdamW's decoupled decay; not applied to norms and biases",
+        meaning="pull of weights towards 0, not of norms and biases: decoupled with adamw, L2 in "
+        "the gradient with sgd",
     ),
     Setting(
         name="label_smoothing",

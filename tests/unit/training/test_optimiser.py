@@ -1,10 +1,13 @@
 """What learns, how fast, and what decays."""
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from search.backbones.construct import skeleton
 from search.backbones.stages import Staged, build
@@ -15,6 +18,9 @@ from search.training.optimiser import (
     optimiser_tensors,
     restore_optimiser,
     set_lr,
+    shrink,
+    take_step,
+    unfreeze,
 )
 from search.training.trained import trained_names, trained_parameters
 
@@ -76,14 +82,23 @@ def test_exactly_the_last_blocks_and_the_head_are_trained(
     assert held == len(learns)
 
 
-def test_restored_moments_take_the_same_next_step(other: Callable[..., TrialConfig]) -> None:
-    config = other(unfreeze_depth=1)
+OPTIMISERS = [
+    pytest.param({"optimiser": "adamw"}, 3, id="adamw"),
+    pytest.param({"optimiser": "sgd"}, 1, id="sgd"),
+    pytest.param({"optimiser": "sgd", "momentum": 0.0}, 0, id="sgd_without_momentum"),
+]
+
+
+@pytest.mark.parametrize(("settings", "states"), OPTIMISERS)
+def test_restored_moments_take_the_same_next_step(
+    settings: dict[str, Any], states: int, other: Callable[..., TrialConfig]
+) -> None:
+    config = other(unfreeze_depth=1, **settings)
     images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
-    def step(staged: Staged, adamw: torch.optim.AdamW) -> None:
-        adamw.zero_grad()
+    def step(staged: Staged, own: Optimizer) -> None:
         staged(images).square().mean().backward()
-        adamw.step()
+        take_step(own, clip_norm=0.0)
 
     one, two = _staged("mobilenet_v3_small"), _staged("mobilenet_v3_small")
     for staged in (one, two):
@@ -93,9 +108,141 @@ def test_restored_moments_take_the_same_next_step(other: Callable[..., TrialConf
     step(one, first)
     two.model.load_state_dict(one.model.state_dict())
     tensors = optimiser_tensors(first, trained_parameters(one, 1))
-    assert len(tensors) == 3 * len(trained_parameters(one, 1))
+    assert len(tensors) == states * len(trained_parameters(one, 1))
     restore_optimiser(second, trained_parameters(two, 1), tensors)
     step(one, first)
     step(two, second)
     for name, tensor in one.model.state_dict().items():
         assert torch.equal(tensor, two.model.state_dict()[name]), name
+
+
+def _moved(
+    config: TrialConfig, gradients: list[float], clip_norm: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """A weight and a bias of the head, both 1 before, after steps with these gradients."""
+    staged = _staged()
+    own = optimiser(staged, config)
+    named = dict(staged.model.named_parameters())
+    weight, bias = named["fc.weight"], named["fc.bias"]
+    for parameter in (weight, bias):
+        nn.init.ones_(parameter)
+    for gradient in gradients:
+        for parameter in (weight, bias):
+            parameter.grad = torch.full_like(parameter, gradient)
+        take_step(own, clip_norm=clip_norm)
+        assert weight.grad is None
+    return weight[0, 0].detach(), bias[0].detach()
+
+
+@pytest.mark.parametrize(
+    ("settings", "weight", "bias"),
+    [
+        # w - lr g, twice; the decay is not the bias's: 1 - .1 * 2 - .1 * 3
+        pytest.param({"momentum": 0.0, "weight_decay": 0.0}, 0.5, 0.5, id="sgd_plain"),
+        # L2: g = 2 + .5 * 1 = 2.5, w = .75; g = 3 + .5 * .75 = 3.375, w = .4125
+        pytest.param({"momentum": 0.0, "weight_decay": 0.5}, 0.4125, 0.5, id="sgd_l2"),
+        # b = 2, w = 1 - .1 (2 + .9 * 2) = .62; b = .9 * 2 + 3 = 4.8, w = .62 - .1 (3 + .9 * 4.8)
+        pytest.param({"momentum": 0.9, "weight_decay": 0.0}, -0.112, -0.112, id="sgd_nesterov"),
+    ],
+)
+def test_sgd_moves_as_computed_by_hand(
+    settings: dict[str, float], weight: float, bias: float, other: Callable[..., TrialConfig]
+) -> None:
+    config = other(unfreeze_depth=0, optimiser="sgd", lr=0.1, **settings)
+    found = _moved(config, [2.0, 3.0])
+    assert [float(value) for value in found] == pytest.approx([weight, bias])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_sgd_moves_as_torchs_own(momentum: float, other: Callable[..., TrialConfig]) -> None:
+    config = other(unfreeze_depth=0, optimiser="sgd", lr=0.1, momentum=momentum, weight_decay=0.3)
+    theirs = nn.Parameter(torch.ones(3))
+    sgd = torch.optim.SGD(
+        [theirs], lr=0.1, momentum=momentum, nesterov=momentum > 0, weight_decay=0.3, foreach=False
+    )
+    gradients = torch.randn(5, generator=torch.Generator().manual_seed(0)).tolist()
+    for gradient in gradients:
+        theirs.grad = torch.full_like(theirs, gradient)
+        sgd.step()
+    torch.testing.assert_close(_moved(config, gradients)[0], theirs[0].detach())
+
+
+def test_adamw_takes_its_decay_off_the_weight_and_not_into_the_gradient(
+    other: Callable[..., TrialConfig],
+) -> None:
+    config = other(unfreeze_depth=0, lr=0.1, weight_decay=0.5)
+    # the first step is lr * sign(g), whatever g; the decay takes lr * .5 of the weight off first
+    found = _moved(config, [7.0])
+    assert [float(value) for value in found] == pytest.approx([0.95 - 0.1, 1 - 0.1])
+
+
+def test_l1_moves_weights_to_zero_by_lr_times_it_and_no_bias(
+    other: Callable[..., TrialConfig],
+) -> None:
+    plain = {"unfreeze_depth": 0, "optimiser": "sgd", "momentum": 0.0, "weight_decay": 0.0}
+    some, much = (other(lr=0.1, l1=l1, **plain) for l1 in (2.0, 20.0))
+    # 1 - .1 * 3 - .1 * 2; then 0, and not below
+    assert [float(v) for v in _moved(some, [3.0])] == pytest.approx([0.5, 0.7])
+    assert [float(v) for v in _moved(much, [3.0])] == pytest.approx([0.0, 0.7])
+
+
+def test_shrinking_stops_at_zero_from_either_side_and_keeps_what_is_no_number() -> None:
+    weights = torch.tensor([3.0, 1.0, 0.5, 0.0, -0.5, -1.0, -3.0, math.nan])
+    shrink([weights], 1.0)
+    assert weights[:-1].tolist() == [2.0, 0.0, 0.0, 0.0, 0.0, 0.0, -2.0]
+    assert math.isnan(weights[-1])
+
+
+@pytest.mark.parametrize(
+    ("clip_norm", "moved"),
+    [
+        # 1536 weights of the head and 3 biases, all with the gradient 2: the norm is 78.5
+        pytest.param(0.0, 0.2, id="off"),
+        pytest.param(100.0, 0.2, id="within"),
+        pytest.param(math.sqrt(1539), 0.1, id="half"),
+    ],
+)
+def test_clipping_bounds_the_norm_of_all_gradients_together(
+    clip_norm: float, moved: float, other: Callable[..., TrialConfig]
+) -> None:
+    config = other(unfreeze_depth=0, optimiser="sgd", momentum=0.0, weight_decay=0.0, lr=0.1)
+    found = _moved(config, [2.0], clip_norm)
+    assert [1 - float(value) for value in found] == pytest.approx([moved, moved], rel=1e-5)
+
+
+@pytest.mark.parametrize(("settings", "states"), OPTIMISERS)
+def test_blocks_that_join_learn_as_groups_of_their_own_and_the_others_go_on(
+    settings: dict[str, Any], states: int, other: Callable[..., TrialConfig]
+) -> None:
+    staged = _staged("mobilenet_v3_small")
+    config = other(unfreeze_depth=2, finetune="gradual", unfreeze_every=1, l1=1e-4, **settings)
+    staged.set_mode(2, training=False)
+    own = optimiser(staged, config)
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    joined = 0
+    for depth in range(3):
+        if depth:
+            unfreeze(own, staged, config, depth=depth - 1, deeper=depth)
+        before = {name: p.detach().clone() for name, p in staged.model.named_parameters()}
+        staged(images).square().mean().backward()
+        take_step(own, clip_norm=1.0)
+        moved = {n for n, p in staged.model.named_parameters() if not torch.equal(p, before[n])}
+        learns = trained_parameters(staged, depth)
+        assert moved <= set(learns)
+        assert moved & (
+            set(learns) - set(trained_parameters(staged, depth - 1)) if depth else moved
+        )
+        assert sum(len(group["params"]) for group in own.param_groups) == len(learns)
+        assert len(optimiser_tensors(own, learns)) == states * len(learns)
+        assert len(own.param_groups) > joined
+        joined = len(own.param_groups)
+        staged.model.zero_grad()
+    for group in own.param_groups:
+        assert (group["l1"] > 0) == (group["weight_decay"] > 0)
+
+
+def test_an_optimiser_that_there_is_not_is_refused_by_name(
+    other: Callable[..., TrialConfig],
+) -> None:
+    with pytest.raises(ValueError, match="no such optimiser: lion"):
+        optimiser(_staged(), other(optimiser="lion"))
