@@ -30,6 +30,7 @@ from search.cli.arguments import (
 from search.cli.backbones import backbones
 from search.cli.cache import cache
 from search.cli.entry import Commands
+from search.cli.init import init
 from search.cli.options import RunOptions
 from search.cli.stop import stop
 from search.cli.weights import weights
@@ -189,6 +190,7 @@ def status(
 
 app.command()(stop)
 app.command()(backbones)
+app.command()(init)
 
 
 @app.command()

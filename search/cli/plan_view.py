@@ -73,10 +73,10 @@ def _space(plan: Plan) -> list[str]:
 
 
 def _rows(plan: Plan, param: Param) -> list[list[str]]:
-    """The param's rows; where files are extended, with the one that it comes from."""
+    """The param's rows; with the extended file, or the flag, that it comes from."""
     rows = param_rows(param)
-    origin = plan.origins.get(param.name)
-    if plan.extends and origin is not None:
+    origin = plan.origins.get(param.name, "")
+    if origin in plan.extends or (plan.extends and origin.startswith("--")):
         rows[0].append(origin)
     return rows
 

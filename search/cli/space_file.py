@@ -33,7 +33,12 @@ def given(space: Path | None, command: str) -> Path:
 
 
 def load_space(
-    path: Path, flags: SpaceFlags, *, env: Mapping[str, str], images: bool = True
+    path: Path,
+    flags: SpaceFlags,
+    *,
+    env: Mapping[str, str],
+    images: bool = True,
+    text: str | None = None,
 ) -> Loaded:
     """Read and check a space file; nothing is printed.
 
@@ -42,6 +47,7 @@ def load_space(
         flags: Override the file and are checked like it.
         env: For SEARCH_STORAGE and ``${env:NAME}``.
         images: Look whether the images are there.
+        text: What the file is to hold; by default what it holds.
 
     Raises:
         SearchError: With every problem of file and flags, exit status 2. Images that
@@ -55,11 +61,11 @@ def load_space(
     from search.training.config import SETTINGS
     from search.training.phases import full_depth_of
 
-    text = read_text(path)
+    content = read_text(path) if text is None else text
     overrides, problems = to_overrides(flags, env=env)
     try:
         loaded = load(
-            text,
+            content,
             file=str(path),
             settings=SETTINGS,
             sizes=sizes(),

@@ -1,0 +1,260 @@
+"""``search init``: looks at images, and writes a space file that says why in every line.
+
+Imports neither torch nor ray. What it writes has passed the check of ``search plan``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.arguments import Data, Json
+from search.problems import Exit, SearchError, fail, printable
+
+if TYPE_CHECKING:
+    from search.data.survey import Survey
+    from search.space.spec import DataSpec
+
+FILE = "space.yaml"
+SAMPLE = "solar-cells"
+
+
+def init(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DIR]",
+            show_default=False,
+            help=f"Where {FILE} is written, made where it is missing; without it, presets "
+            "are listed.",
+        ),
+    ] = None,
+    data: Data = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Another preset than the one chosen by the images."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help=f"Replace DIR/{FILE}.")] = False,
+    json: Json = False,
+) -> None:
+    """Look at images, and write a space file for them, every line explained.
+
+    Says how many images and classes there are, their sizes and balance, which cannot
+    be read, and which are copies or near copies of each other. Without --data the
+    images are those of DIR, where it holds any, else the sample. Nothing is replaced
+    without --force. Without DIR it lists the presets that a space file can extend.
+
+    \b
+    Examples:
+      search init
+      search init flowers-study --data ~/flowers
+      search init flowers-study --data ~/flowers/labels.csv --json
+
+    Next: search plan DIR/space.yaml.
+    """
+    if folder is None:
+        if data is not None or preset is not None:
+            raise fail(
+                "search init needs a folder to write to",
+                fix=f"search init DIR{'' if data is None else f' --data {data}'}",
+            )
+        _list_presets(json=json)
+        return
+    raise typer.Exit(int(_start(folder, data=data, preset=preset, force=force, json=json)))
+
+
+def _list_presets(*, json: bool) -> None:
+    import json as jsonlib
+    import textwrap
+
+    from search.cli.extended import presets
+
+    found = presets()
+    if json:
+        print(jsonlib.dumps({"presets": [{"name": n, "for": use} for n, use in found.items()]}))
+        return
+    for name, use in found.items():
+        print(name)
+        print(textwrap.fill(use, width=78, initial_indent="  ", subsequent_indent="  "))
+    print("\nnext\n  search init DIR --data PATH   chooses one, and writes a space file")
+    print(f"  extends: {next(iter(found))}   as a line of your own space file")
+
+
+def _start(folder: Path, *, data: str | None, preset: str | None, force: bool, json: bool) -> Exit:
+    """Look, say, write."""
+    import json as jsonlib
+
+    from search.cli.data_check import check_data
+    from search.cli.init_report import document, report_lines
+    from search.cli.init_space import choose, space_text
+    from search.cli.machine import this_machine
+
+    file = folder / FILE
+    _check_target(folder, file, force=force)
+    preset = _known(preset)
+    spec = _data(folder, data)
+    check_data(spec)
+    found, spec = _survey(spec)
+    start = choose(found, spec, machine=this_machine(os.environ), preset=preset)
+    problem = _refused(found, spec)
+    if not json:
+        print("\n".join(report_lines(found, start)))
+        sys.stdout.flush()
+    if problem is not None:
+        if json:
+            print(jsonlib.dumps(document(found, start, file=None)))
+        raise problem
+    _write(file, space_text(start, found, file))
+    if json:
+        print(jsonlib.dumps(document(found, start, file=file)))
+    else:
+        print(f"\nwritten\n  {printable(str(file))}\n\nnext\n  {start.next_command(file)}")
+    return Exit.DONE
+
+
+def _check_target(folder: Path, file: Path, *, force: bool) -> None:
+    """Refuse a target before a minute is spent on the images."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise fail(
+                f"{folder} is a file, not a folder to write {FILE} to",
+                fix=f"search init DIR --data {folder}",
+            )
+        if os.path.lexists(file) and not force:
+            raise fail(f"{file} is there already", fix="another DIR, or --force to replace it")
+        if file.is_dir():
+            raise fail(f"{file} is a folder", fix="another DIR")
+    except (OSError, ValueError) as error:
+        raise _cannot_write(file, error) from None
+
+
+def _known(preset: str | None) -> str | None:
+    """The preset's whole name, or a SearchError that lists them."""
+    if preset is None:
+        return None
+    from search.cli.extended import PREFIX, fetch
+
+    name = preset if preset.startswith(PREFIX) else f"{PREFIX}{preset}"
+    fetch(name)
+    return name
+
+
+def _data(folder: Path, data: str | None) -> DataSpec:
+    """The images meant: those that were named, those of DIR, else the sample."""
+    from search.space.spec import DataSpec
+    from search.space.urls import holds_secret, is_url
+
+    if data is not None and is_url(data):
+        if holds_secret(data):
+            raise fail(
+                "--data is a URL with credentials or a query in it",
+                fix="the URL without them; credentials in the environment (AWS_PROFILE, ...)",
+            )
+        return DataSpec(path=data)
+    if data is not None:
+        path = str(Path(data).expanduser().absolute())
+        return DataSpec(manifest=path) if data.lower().endswith(".csv") else DataSpec(path=path)
+    held = _holds_images(folder, deep=2)
+    return DataSpec(path=str(folder.absolute())) if held else DataSpec(sample=SAMPLE)
+
+
+def _holds_images(folder: Path, *, deep: int) -> bool:
+    """Whether there are images in folders of ``folder``, at most so deep."""
+    from search.data.folder import SUFFIXES
+
+    try:
+        for each in folder.iterdir():
+            if each.name.startswith(".") or not each.is_dir():
+                continue
+            if any(one.suffix.lower() in SUFFIXES for one in each.iterdir()):
+                return True
+            if deep > 1 and _holds_images(each, deep=deep - 1):
+                return True
+    except OSError:
+        return False
+    return False
+
+
+def _survey(spec: DataSpec) -> tuple[Survey, DataSpec]:
+    """Open every image; a manifest's labels may say another task."""
+    from dataclasses import replace
+
+    from search.cli.init_space import task_of
+    from search.cli.paths import cache_folder
+    from search.data.read import find_images
+    from search.data.survey import survey
+
+    progress = _Progress()
+    cache = cache_folder(os.environ)
+    listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
+    task = task_of(listing, spec)
+    if task != spec.task:
+        spec = replace(spec, task=task)
+        listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
+    return survey(listing, progress=progress), spec
+
+
+def _refused(found: Survey, spec: DataSpec) -> SearchError | None:
+    """Why a run would refuse these images; None where it would not."""
+    from collections import Counter
+
+    from search.cli.data_check import data_place
+    from search.data.enough import check_enough
+
+    good = {image.path for image in found.good}
+    bad = Counter(
+        name for image in found.listing.images if image.path not in good for name in image.strata
+    )
+    try:
+        check_enough(
+            found.good, found.listing.classes, where=data_place(spec), task=spec.task, bad=bad
+        )
+    except SearchError as error:
+        return error
+    return None
+
+
+def _write(file: Path, text: str) -> None:
+    """Write the file whole, once ``search plan`` has nothing against it."""
+    from search.cli.options import SpaceFlags
+    from search.cli.space_file import load_space
+    from search.data.files import write_whole
+
+    load_space(file, SpaceFlags(), env={}, images=False, text=text)
+    try:
+        write_whole(file, text.encode())
+    except (OSError, ValueError) as error:
+        raise _cannot_write(file, error) from None
+
+
+def _cannot_write(file: Path, error: Exception) -> SearchError:
+    why = (getattr(error, "strerror", None) or str(error)).lower()
+    return fail(f"{file} cannot be written: {why}", fix="another DIR", status=Exit.USAGE)
+
+
+class _Progress:
+    """A line on stderr every few seconds of long work; on a terminal it stays one line."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._every = 0.2 if self._terminal else 5.0
+        self._last = time.monotonic()
+        self._shown = False
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        ended = self._shown and self._terminal and total and done == total
+        if now - self._last < self._every and not ended:
+            return
+        self._last = now
+        text = f"{what} {done:,} of {total:,}" if total else what
+        if self._terminal:
+            self._shown = not ended
+            print(f"\r\x1b[K{'' if ended else text}", end="", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
