@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.space.spec import Metric
+from search.training.calibration import binned
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -73,14 +74,72 @@ def _from_predictions(
     is a multinomial draw over the distinct predictions of that class; no image
     is touched, so the cost does not grow with N.
     """
+    support_K = np.bincount(labels, minlength=models[0].shape[1])
+    values = np.empty((len(models), resamples))
+    for rows, hits, named in _counted(models, labels, resamples, rng):
+        values[:, rows] = from_counts(metric, hits, named, support_K)
+    return values
+
+
+def draw_classes(
+    probabilities_NK: NDArray[np.floating],
+    labels_N: NDArray[np.integer],
+    *,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """Precision, recall and F1 of every class on resampled test sets, [3, R, K].
+
+    Defined as in ``report.class_scores``. For many classes R is less than
+    ``resamples``, at least 200, so that no more than 4e6 values of each are held.
+    """
+    labels = np.asarray(labels_N, dtype=np.int64)
+    classes = probabilities_NK.shape[1]
+    resamples = min(resamples, max(_FEWEST, _CHUNK // classes))
+    support_K = np.bincount(labels, minlength=classes)
+    values = np.empty((3, resamples, classes))
+    for rows, hits, named in _counted([probabilities_NK], labels, resamples, rng):
+        values[0, rows] = hits[0] / np.maximum(named[0], 1)
+        values[1, rows] = hits[0] / np.maximum(support_K, 1)
+        values[2, rows] = 2 * hits[0] / np.maximum(named[0] + support_K, 1)
+    return values
+
+
+def draw_calibration(
+    probabilities_NK: NDArray[np.floating],
+    labels_N: NDArray[np.integer],
+    *,
+    bins: int,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Floats:
+    """The expected calibration error on resampled test sets, [R]; defined as in
+    ``search.training.calibration``."""
+    confidence_N, right_N, bin_N = binned(probabilities_NK, labels_N, bins=bins)
+    # A bin's share of the error is |sum of (right - confidence)| over its images.
+    gap_NM = np.zeros((len(bin_N), bins))
+    gap_NM[np.arange(len(bin_N)), bin_N] = right_N - confidence_N
+    errors = np.empty(resamples)
+    labels = np.asarray(labels_N, dtype=np.int64)
+    for rows, weights_RN in resample_counts(labels, resamples, rng):
+        errors[rows] = np.abs(weights_RN @ gap_NM).sum(axis=1) / len(bin_N)
+    return errors
+
+
+def _counted(
+    models: Sequence[NDArray[np.floating]],
+    labels: Ints,
+    resamples: int,
+    rng: np.random.Generator,
+) -> Iterator[tuple[slice, Ints, Ints]]:
+    """Resamples, a chunk at a time, with the hits and the predictions of each class in
+    them, [M, rows, K]."""
     classes = models[0].shape[1]
     predicted_MN = np.stack([probabilities.argmax(axis=1) for probabilities in models])
     outcomes = [
         (true, len(where), *np.unique(predicted_MN[:, where], axis=1, return_counts=True))
         for true, where in _strata(labels)
     ]
-    support_K = np.bincount(labels, minlength=classes)
-    values = np.empty((len(models), resamples))
     for rows in _rows(resamples, classes):
         height = rows.stop - rows.start
         hits = np.zeros((len(models), height, classes), dtype=np.int64)
@@ -91,8 +150,7 @@ def _from_predictions(
                 for column, outcome in enumerate(outcomes_U):
                     named[model, :, outcome] += drawn_RU[:, column]
                 hits[model, :, true] += drawn_RU[:, outcomes_U == true].sum(axis=1)
-        values[:, rows] = from_counts(metric, hits, named, support_K)
-    return values
+        yield rows, hits, named
 
 
 def from_counts(metric: Metric, hits: Ints, named: Ints, support_K: Ints) -> Floats:
@@ -155,7 +213,7 @@ def _auroc(
     work = len(labels) * len(curves) * len(models)
     resamples = min(resamples, max(_FEWEST, _AUROC_WORK // work))
     sums = np.zeros((len(models), resamples))
-    for rows, weights_RN in _weights(labels, resamples, rng):
+    for rows, weights_RN in resample_counts(labels, resamples, rng):
         for model, probabilities in enumerate(models):
             for curve in curves:
                 sums[model, rows] += _area(probabilities[:, curve], labels == curve, weights_RN)
@@ -203,10 +261,11 @@ def _rows(resamples: int, width: int) -> Iterator[slice]:
         yield slice(start, min(start + step, resamples))
 
 
-def _weights(
+def resample_counts(
     labels: Ints, resamples: int, rng: np.random.Generator
 ) -> Iterator[tuple[slice, Ints]]:
-    """How often each image was drawn, [rows, N], a chunk of rows at a time."""
+    """How often each image was drawn, within its label: [rows, N], a chunk of rows at a
+    time."""
     for rows in _rows(resamples, len(labels)):
         height = rows.stop - rows.start
         weights = np.zeros((height, len(labels)), dtype=np.int64)

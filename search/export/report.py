@@ -11,18 +11,23 @@ Suffixes: N images, K classes, R resamples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.export.bootstrap import draw
-from search.space.spec import METRICS, Metric
-from search.training.metrics import metrics
+from search.data.targets import Targets
+from search.export.bootstrap import draw, draw_calibration, draw_classes
+from search.export.bootstrap_tasks import draw_task
+from search.space.spec import METRICS_OF, Metric, Task, maximized
+from search.training.calibration import BINS, Calibration, calibration
+from search.training.multilabel import decide
+from search.training.task_metrics import task_metrics
 
 RESAMPLES = 2_000
 LEVEL = 0.95
+_TAILS = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,8 @@ class ClassScore:
     f1: float
     support: int
     """Test images of this class."""
+    intervals: tuple[Interval, Interval, Interval] | None = None
+    """Of precision, recall and F1; None in results of earlier versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,13 +63,18 @@ class TestResult:
     n: int
     """Test images."""
     metrics: Mapping[str, float]
-    """All METRICS by name."""
+    """All of the task's by name."""
     intervals: Mapping[str, Interval]
     """By metric name, the same keys."""
     classes: tuple[ClassScore, ...]
-    """In the order of the labels."""
+    """In the order of the labels; empty for a regression."""
     cells: tuple[tuple[int, int, int], ...]
-    """(true class, predicted class, images) where there are any, in that order."""
+    """(true class, predicted class, images) where there are any, in that order; empty
+    where an image is not in exactly one class."""
+    calibration: Calibration | None = None
+    """How far its probabilities can be believed; None in results of earlier versions."""
+    calibration_interval: Interval | None = None
+    """Of the calibration error; see :func:`calibration_interval`."""
 
     @property
     def confusion(self) -> tuple[tuple[int, ...], ...]:
@@ -79,19 +91,35 @@ class TestResult:
             "metrics": dict(self.metrics),
             "intervals": {name: [each.low, each.high] for name, each in self.intervals.items()},
             "classes": [
-                [each.name, each.precision, each.recall, each.f1, each.support]
+                [
+                    each.name,
+                    each.precision,
+                    each.recall,
+                    each.f1,
+                    each.support,
+                    *([part.low, part.high] for part in each.intervals or ()),
+                ]
                 for each in self.classes
             ],
             "confusion": [list(cell) for cell in self.cells],
+            **_calibrated(self.calibration, self.calibration_interval),
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> TestResult:
         """The exact inverse of :meth:`to_json`."""
         classes = tuple(
-            ClassScore(name=name, precision=precision, recall=recall, f1=f1, support=support)
-            for name, precision, recall, f1, support in document["classes"]
+            ClassScore(
+                name=name,
+                precision=precision,
+                recall=recall,
+                f1=f1,
+                support=support,
+                intervals=_three(intervals),
+            )
+            for name, precision, recall, f1, support, *intervals in document["classes"]
         )
+        calibrated = document.get("calibration")
         return cls(
             n=document["n"],
             metrics={name: float(value) for name, value in document["metrics"].items()},
@@ -103,6 +131,8 @@ class TestResult:
             cells=tuple(
                 (true, predicted, count) for true, predicted, count in document["confusion"]
             ),
+            calibration=None if calibrated is None else Calibration.from_json(calibrated),
+            calibration_interval=None if calibrated is None else _pair(calibrated["interval"]),
         )
 
 
@@ -112,7 +142,7 @@ class Comparison:
 
     metric: Metric
     difference: float
-    """First minus second; for ``loss`` a negative one is good."""
+    """First minus second; of an error a negative one is good."""
     interval: Interval
     """Of the difference, paired: both models on the same resampled images."""
 
@@ -123,8 +153,8 @@ class Comparison:
 
     @property
     def better(self) -> bool:
-        """Whether the first model is better beyond noise; lower loss is better."""
-        sign = -1 if self.metric == "loss" else 1
+        """Whether the first model is better beyond noise; lower errors are better."""
+        sign = 1 if maximized(self.metric) else -1
         return not self.within_noise and sign * self.difference > 0
 
     def to_json(self) -> dict[str, Any]:
@@ -146,80 +176,178 @@ class Comparison:
 
 
 def measure(
-    probabilities_NK: NDArray[np.floating],
-    labels_N: NDArray[np.integer],
+    said_NK: NDArray[np.floating],
+    targets: Targets,
     classes: Sequence[str],
     *,
     seed: int,
     resamples: int = RESAMPLES,
+    task: Task = "multiclass",
+    thresholds: Sequence[float] = (),
 ) -> TestResult:
-    """Everything that is reported about one model on one test set.
+    """Everything that is said about one model.
 
     Args:
-        probabilities_NK: One row an image, summing to 1.
-        labels_N: True classes, in ``range(K)``.
-        classes: K names.
+        said_NK: What it said of each image: probabilities, or values [N, 1].
+        targets: True classes, or values.
+        classes: K names; none for a regression.
         seed: Of the bootstrap; the same seed gives the same intervals.
         resamples: Bootstrap test sets, >= 1.
+        task: What is learnt.
+        thresholds: The model's, of several classes an image; none are 0.5.
 
     Raises:
         ValueError: For no images, shapes that do not fit, or a label or
             probability outside its range.
     """
-    _check(probabilities_NK, labels_N, len(classes))
-    values = metrics(probabilities_NK, labels_N)
-    predicted_N = probabilities_NK.argmax(axis=1)
-    return TestResult(
-        n=len(labels_N),
-        metrics={name: float(values[name]) for name in METRICS},
+    _check(task, said_NK, targets)
+    values = task_metrics(task, said_NK, targets, thresholds or None)
+    names = METRICS_OF[task]
+    result = TestResult(
+        n=len(targets),
+        metrics={name: float(values[name]) for name in names},
         intervals={
-            name: interval(name, probabilities_NK, labels_N, seed=seed, resamples=resamples)
-            for name in METRICS
+            name: interval(
+                name,
+                said_NK,
+                targets,
+                seed=seed,
+                resamples=resamples,
+                task=task,
+                thresholds=thresholds,
+            )
+            for name in names
         },
-        classes=class_scores(predicted_N, labels_N, classes),
-        cells=confused(predicted_N, labels_N),
+        classes=(),
+        cells=(),
+    )
+    if task == "multilabel":
+        return replace(result, classes=multilabel_scores(said_NK, targets, classes, thresholds))
+    if task == "regression":
+        return result
+    predicted_N = said_NK.argmax(axis=1)
+    spreads = class_intervals(said_NK, targets, seed=seed, resamples=resamples)
+    return replace(
+        result,
+        classes=tuple(
+            replace(score, intervals=spread)
+            for score, spread in zip(
+                class_scores(predicted_N, targets, classes), spreads, strict=True
+            )
+        ),
+        cells=confused(predicted_N, targets),
+        calibration=calibration(said_NK, targets),
+        calibration_interval=calibration_interval(said_NK, targets, seed=seed, resamples=resamples),
     )
 
 
-def interval(
-    metric: Metric,
+def class_intervals(
+    probabilities_NK: NDArray[np.floating],
+    labels_N: NDArray[np.integer],
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> tuple[tuple[Interval, Interval, Interval], ...]:
+    """The 95 % intervals of each class's precision, recall and F1."""
+    rng = np.random.default_rng(seed)
+    drawn = draw_classes(probabilities_NK, labels_N, resamples=resamples, rng=rng)
+    lows, highs = np.quantile(drawn, _TAILS, axis=1)  # each [3, K]
+    bounds = [
+        [Interval(low=float(low), high=float(high)) for low, high in zip(*pair, strict=True)]
+        for pair in zip(lows, highs, strict=True)
+    ]
+    return tuple(zip(*bounds, strict=True))
+
+
+def calibration_interval(
     probabilities_NK: NDArray[np.floating],
     labels_N: NDArray[np.integer],
     *,
     seed: int,
     resamples: int = RESAMPLES,
 ) -> Interval:
+    """The 95 % basic-bootstrap interval of the calibration error, at least 0.
+
+    The error of few images is too high, and that of images drawn from them again by
+    about as much once more: the basic interval, twice the error minus the quantiles,
+    takes that off, and so can lie below the error itself.
+
+    Source: Davison and Hinkley, "Bootstrap Methods and their Application", 5.2.
+    """
+    rng = np.random.default_rng(seed)
+    error = calibration(probabilities_NK, labels_N).error
+    drawn = _percentiles(
+        draw_calibration(probabilities_NK, labels_N, bins=BINS, resamples=resamples, rng=rng)
+    )
+    return Interval(low=max(0.0, 2 * error - drawn.high), high=max(0.0, 2 * error - drawn.low))
+
+
+def interval(
+    metric: Metric,
+    said_NK: NDArray[np.floating],
+    targets: Targets,
+    *,
+    seed: int,
+    resamples: int = RESAMPLES,
+    task: Task = "multiclass",
+    thresholds: Sequence[float] = (),
+) -> Interval:
     """The 95 % percentile-bootstrap interval of one metric.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 13.3.
-    Deviation: images are drawn within their class, as the split was.
+    Deviation: where each image is in one class, images are drawn within their class,
+    as the split was.
     """
-    _check(probabilities_NK, labels_N, probabilities_NK.shape[1])
-    rng = np.random.default_rng(seed)
-    drawn = draw(metric, [probabilities_NK], labels_N, resamples=resamples, rng=rng)
-    return _percentiles(drawn[0])
+    _check(task, said_NK, targets)
+    (drawn_R,) = _drawn(task, metric, [said_NK], targets, [thresholds], seed, resamples)
+    return _percentiles(drawn_R)
 
 
 def compare(
     metric: Metric,
     first_NK: NDArray[np.floating],
     second_NK: NDArray[np.floating],
-    labels_N: NDArray[np.integer],
+    targets: Targets,
     *,
     seed: int,
     resamples: int = RESAMPLES,
+    task: Task = "multiclass",
+    thresholds: tuple[Sequence[float], Sequence[float]] = ((), ()),
 ) -> Comparison:
-    """First minus second on the same images, with the interval of that difference."""
-    for probabilities in (first_NK, second_NK):
-        _check(probabilities, labels_N, first_NK.shape[1])
-    rng = np.random.default_rng(seed)
-    first, second = draw(metric, [first_NK, second_NK], labels_N, resamples=resamples, rng=rng)
-    one, other = (metrics(each, labels_N)[metric] for each in (first_NK, second_NK))
+    """First minus second on the same images, with the interval of that difference.
+
+    Args:
+        thresholds: Of the first and of the second model; the others as for ``measure``.
+    """
+    models = (first_NK, second_NK)
+    for said_NK in models:
+        _check(task, said_NK, targets)
+    first, second = _drawn(task, metric, models, targets, thresholds, seed, resamples)
+    one, other = (
+        task_metrics(task, said_NK, targets, own or None)[metric]
+        for said_NK, own in zip(models, thresholds, strict=True)
+    )
     return Comparison(
         metric=metric,
         difference=float(one - other),
         interval=_percentiles(first - second),
     )
+
+
+def _drawn(
+    task: Task,
+    metric: Metric,
+    models: Sequence[NDArray[np.floating]],
+    targets: Targets,
+    thresholds: Sequence[Sequence[float]],
+    seed: int,
+    resamples: int,
+) -> NDArray[np.float64]:
+    """[M, R], all models on the same resamples."""
+    rng = np.random.default_rng(seed)
+    if task == "multiclass":
+        return draw(metric, models, targets, resamples=resamples, rng=rng)
+    return draw_task(task, metric, models, targets, thresholds, resamples=resamples, rng=rng)
 
 
 def confused(
@@ -241,6 +369,28 @@ def class_scores(
         np.bincount(each, minlength=len(classes))
         for each in (labels_N, predicted_N, labels_N[labels_N == predicted_N])
     )
+    return _scores(classes, support, named, hits)
+
+
+def multilabel_scores(
+    said_NK: NDArray[np.floating],
+    targets_NK: NDArray[np.floating],
+    classes: Sequence[str],
+    thresholds: Sequence[float] = (),
+) -> tuple[ClassScore, ...]:
+    """The same, of images in several classes, at thresholds."""
+    called_NK = decide(said_NK, np.asarray(thresholds) if thresholds else None)
+    actual_NK = targets_NK > 0.5
+    hits_NK = called_NK & actual_NK
+    return _scores(classes, actual_NK.sum(axis=0), called_NK.sum(axis=0), hits_NK.sum(axis=0))
+
+
+def _scores(
+    classes: Sequence[str],
+    support_K: NDArray[np.integer],
+    named_K: NDArray[np.integer],
+    hits_K: NDArray[np.integer],
+) -> tuple[ClassScore, ...]:
     return tuple(
         ClassScore(
             name=name,
@@ -249,24 +399,42 @@ def class_scores(
             f1=2 * int(hit) / max(int(called) + int(count), 1),
             support=int(count),
         )
-        for name, hit, count, called in zip(classes, hits, support, named, strict=True)
+        for name, hit, count, called in zip(classes, hits_K, support_K, named_K, strict=True)
     )
 
 
-def _check(
-    probabilities_NK: NDArray[np.floating], labels_N: NDArray[np.integer], classes: int
-) -> None:
-    if probabilities_NK.shape != (len(labels_N), classes) or not len(labels_N):
+def _check(task: Task, said_NK: NDArray[np.floating], targets: Targets) -> None:
+    if said_NK.ndim != 2 or len(said_NK) != len(targets) or not len(targets):
         raise ValueError(
-            f"need one row of {classes} probabilities for each of at least one label, "
-            f"got {probabilities_NK.shape} for {len(labels_N)} labels"
+            "need one row for each of at least one target, "
+            f"got {said_NK.shape} for {len(targets)} targets"
         )
-    if labels_N.min() < 0 or labels_N.max() >= classes:
-        raise ValueError(f"labels must be in range({classes})")
-    if not np.isfinite(probabilities_NK).all():
-        raise ValueError("probabilities must be finite")
+    if task == "multiclass" and (targets.min() < 0 or targets.max() >= said_NK.shape[1]):
+        raise ValueError(f"labels must be in range({said_NK.shape[1]})")
+    if not np.isfinite(said_NK).all():
+        raise ValueError("what a model said must be finite")
 
 
 def _percentiles(drawn_R: NDArray[np.float64]) -> Interval:
-    low, high = np.quantile(drawn_R, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(drawn_R, _TAILS)
     return Interval(low=float(low), high=float(high))
+
+
+def _pair(values: Sequence[float]) -> Interval:
+    low, high = values
+    return Interval(low=float(low), high=float(high))
+
+
+def _three(
+    values: Sequence[Sequence[float]],
+) -> tuple[Interval, Interval, Interval] | None:
+    if not values:
+        return None
+    precision, recall, f1 = map(_pair, values)
+    return precision, recall, f1
+
+
+def _calibrated(found: Calibration | None, spread: Interval | None) -> dict[str, Any]:
+    if found is None or spread is None:
+        return {}
+    return {"calibration": {**found.to_json(), "interval": [spread.low, spread.high]}}
