@@ -78,11 +78,11 @@ class Family:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:40]
 
     def view(self, number: int) -> str:
-        """The folder of a view. The policy ``none`` shows what evaluation sees."""
+        """The folder of a view. Without a recipe it is what evaluation sees."""
         geometry = self.geometry
-        if number == EVALUATION or geometry.policy == "none":
+        if number == EVALUATION or geometry.recipe is None:
             return "evaluation"
-        return f"{geometry.policy}-{geometry.augmentation_seed}-{number:05d}"
+        return f"{geometry.recipe.name}-{geometry.augmentation_seed}-{number:05d}"
 
 
 def arithmetic(device: torch.device) -> str:

@@ -1,18 +1,15 @@
-"""What a policy does to an image: its distribution, and the numbers drawn from it.
+"""From a recipe to the numbers drawn for an image.
 
 A view is a pure function of (augmentation seed, image hash, view number). This
-file turns the draws of :mod:`search.training.draws` into one affine map and a
-colour change per image; ``warp.py`` applies them to pixels. Torch-free.
+file turns the draws of :mod:`search.training.draws` into one affine map, a colour
+change, some operations and an erased rectangle per image; ``warp.py`` applies them
+to pixels; ``recipe.py`` says what the policies are. Torch-free.
 
-- ``none``: the evaluation geometry, nothing random.
-- ``light``: random resized crop of AREA and RATIO, horizontal flip of one half.
-- ``medium``: light, then rotation up to ANGLE degrees, zoom by up to ZOOM, and
-  brightness, contrast and saturation within 1 +- COLOUR.
-- ``heavy``: light, then TrivialAugment (Wide): one of 14 operations, one of 31
-  strengths, both uniform; signed operations change sign for one half.
+What happens to a picture, in this order: crop, flip, scale, rotation, colour, the
+operations of TrivialAugment, RandAugment or AutoAugment, erasing.
 
 Coordinates are normalised: -1 and 1 are the outer edges of the image.
-N images.
+N images, L operations one after the other.
 """
 
 from __future__ import annotations
@@ -23,61 +20,35 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.training.config import POLICIES
+from search.training import operations
 from search.training.draws import uniforms
+from search.training.erasing import rectangles
+from search.training.recipe import Recipe
+from search.training.settings.augmentation import OPERATIONS_MOST
 
-AREA = (0.4, 1.0)
-"""Share of the decoded square that a crop covers. Its mean, .7, is near the share
-that evaluation sees (.77 for a crop ratio of .875), so that things have the same
-apparent size in both (Touvron et al., "Fixing the train-test resolution
-discrepancy", NeurIPS 2019)."""
 RATIO = (3 / 4, 4 / 3)
 """Width over height of a crop, log-uniform."""
-ANGLE = 15.0
-"""Degrees, uniform, either way."""
-ZOOM = 1.15
-"""Largest change of scale either way, log-uniform."""
-COLOUR = 0.2
-"""Brightness, contrast and saturation factors are uniform in 1 +- this."""
-
-OPERATIONS = (
-    "Identity",
-    "ShearX",
-    "ShearY",
-    "TranslateX",
-    "TranslateY",
-    "Rotate",
-    "Brightness",
-    "Color",
-    "Contrast",
-    "Sharpness",
-    "Posterize",
-    "Solarize",
-    "AutoContrast",
-    "Equalize",
-)
-"""TrivialAugment Wide's operations, in torchvision's order and spelling."""
-STRENGTHS = 31
-SIGNED = frozenset(OPERATIONS[1:10])
-_TOP = {
-    "ShearX": 0.99,
-    "ShearY": 0.99,
-    "TranslateX": 32.0,
-    "TranslateY": 32.0,
-    "Rotate": 135.0,
-    "Brightness": 0.99,
-    "Color": 0.99,
-    "Contrast": 0.99,
-    "Sharpness": 0.99,
-}
 
 AUGMENTATION_VERSION = 1
 """Raised whenever the same seed, image and view would give other pixels, here, in
 ``draws.py`` or in ``warp.py``; part of the key of what is stored of them."""
 
 _TRIES = 10
-_COLUMNS = 2 * _TRIES + 11
-"""Areas, ratios; flip, angle, zoom, 3 colours, operation, strength, sign; place."""
+# Columns of the drawn numbers. Never moved: stored features are of what they give.
+_AREA = slice(0, 10)
+_RATIO = slice(10, 20)
+_MIRROR, _ANGLE, _ZOOM = 20, 21, 22
+_COLOURS = slice(23, 26)
+_OPERATION = slice(26, 29)
+_PLACE = slice(29, 31)
+_UPSIDE_DOWN = 31
+_ERASE = 32
+_ERASED_AREA = slice(33, 43)
+_ERASED_RATIO = slice(43, 53)
+_ERASED_PLACE = slice(53, 55)
+_SEVERAL = 55
+"""From here on two an operation: which, or whether; and its sign."""
+_COLUMNS = _SEVERAL + 2 * OPERATIONS_MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,66 +57,100 @@ class Draws:
 
     affine: NDArray[np.float32]
     """[N, 2, 3]: output coordinates (x, y, 1) to input coordinates."""
-    colour: NDArray[np.float32] | None
-    """[N, 3] brightness, contrast and saturation factors; medium alone."""
-    operation: NDArray[np.int64] | None
-    """[N] index into OPERATIONS; heavy alone."""
-    strength: NDArray[np.float32] | None
-    """[N] signed strength of the operation in torchvision's unit; heavy alone."""
+    colour: NDArray[np.float32] | None = None
+    """[N, 3] brightness, contrast and saturation factors."""
+    operation: NDArray[np.int64] | None = None
+    """[N, L] index into OPERATIONS, in the order in which they are applied."""
+    strength: NDArray[np.float32] | None = None
+    """[N, L] signed strength of the operation in torchvision's unit."""
+    erased: NDArray[np.int64] | None = None
+    """[N, 4] top, left, height and width in pixels; height 0 for nothing."""
 
 
-def draw(policy: str, *, seed: int, view: int, keys: NDArray[np.uint64], image_size: int) -> Draws:
+def draw(
+    recipe: Recipe, *, seed: int, view: int, keys: NDArray[np.uint64], image_size: int
+) -> Draws:
     """The random numbers of one view of N images.
 
     Args:
-        policy: One of POLICIES except ``none``.
+        recipe: What can happen to them.
         seed: The study's augmentation seed.
         view: Number of the view, >= 0.
         keys: [N] words of the images' hashes.
         image_size: Side of the output in pixels (translations are in pixels).
-
-    Raises:
-        ValueError: If ``policy`` draws nothing or is unknown.
     """
-    if policy not in POLICIES or policy == "none":
-        raise ValueError(f"no policy that draws: {policy!r}")
     u = uniforms(seed, view, keys, _COLUMNS)
-    half_N2, centre_N2 = _crop(u[:, :_TRIES], u[:, _TRIES : 2 * _TRIES], u[:, -2:])
-    flip, angle, zoom, *colours, chosen, level, sign = u[:, 2 * _TRIES : -2].T
-    half_N2[:, 0] *= np.where(flip < 0.5, -1.0, 1.0)
-    colour = operation = strength = None
+    half_N2, centre_N2 = _crop(recipe.crop, u[:, _AREA], u[:, _RATIO], u[:, _PLACE])
+    if recipe.flip in ("horizontal", "both"):
+        half_N2[:, 0] *= np.where(u[:, _MIRROR] < 0.5, -1.0, 1.0)
+    if recipe.flip in ("vertical", "both"):
+        half_N2[:, 1] *= np.where(u[:, _UPSIDE_DOWN] < 0.5, -1.0, 1.0)
+    if recipe.scale:
+        half_N2 *= np.exp((2 * u[:, _ZOOM] - 1) * math.log(1 + recipe.scale / 100))[:, None]
     turn_N22 = np.tile(np.eye(2), (len(keys), 1, 1))
     shift_N2 = np.zeros((len(keys), 2))
-    if policy == "medium":
-        half_N2 *= np.exp((2 * zoom - 1) * math.log(ZOOM))[:, None]
-        turn_N22 = _turn((2 * angle - 1) * math.radians(ANGLE))
-        colour = (1 + COLOUR * (2 * np.stack(colours, axis=1) - 1)).astype(np.float32)
-    elif policy == "heavy":
-        operation = (chosen * len(OPERATIONS)).astype(np.int64)
-        bins = (level * STRENGTHS).astype(np.int64)
-        table = _strengths()
-        strength = table[operation, bins]
-        signed = np.array([name in SIGNED for name in OPERATIONS])
-        strength = np.where(signed[operation] & (sign < 0.5), -strength, strength)
-        turn_N22, shift_N2 = move(operation, strength, image_size)
-        strength = strength.astype(np.float32)
+    if recipe.rotation:
+        turn_N22 = operations.turned((2 * u[:, _ANGLE] - 1) * math.radians(recipe.rotation))
+    colour = erased = None
+    if recipe.colour:
+        colour = (1 + recipe.colour / 100 * (2 * u[:, _COLOURS] - 1)).astype(np.float32)
+    operation_NL, strength_NL = _operations(recipe, u, image_size)
+    for operation_N, strength_N in zip(operation_NL.T, strength_NL.T, strict=True):
+        turn, shift = operations.move(operation_N, strength_N, image_size)
+        # Read from the output back to the input: the last operation's map comes first.
+        shift_N2 = shift_N2 + (turn_N22 @ shift[:, :, None])[:, :, 0]
+        turn_N22 = turn_N22 @ turn
+    if recipe.erasing:
+        erased = rectangles(
+            recipe.erasing,
+            whether_N=u[:, _ERASE],
+            area_NT=u[:, _ERASED_AREA],
+            ratio_NT=u[:, _ERASED_RATIO],
+            place_N2=u[:, _ERASED_PLACE],
+            size=image_size,
+        )
     affine = np.empty((len(keys), 2, 3))
     affine[:, :, :2] = half_N2[:, :, None] * turn_N22
     affine[:, :, 2] = half_N2 * shift_N2 + centre_N2
+    drawn = operation_NL.shape[1] > 0
     return Draws(
-        affine=affine.astype(np.float32), colour=colour, operation=operation, strength=strength
+        affine=affine.astype(np.float32),
+        colour=colour,
+        operation=operation_NL if drawn else None,
+        strength=strength_NL.astype(np.float32) if drawn else None,
+        erased=erased,
     )
 
 
+def _operations(
+    recipe: Recipe, u: NDArray[np.float64], image_size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Which operations, one after the other, and how strong: [N, L] each."""
+    pairs = u[:, _SEVERAL:].reshape(len(u), OPERATIONS_MOST, 2).swapaxes(1, 2)
+    if recipe.operations == "trivialaugment":
+        return operations.trivial(u[:, _OPERATION], image_size)
+    if recipe.operations == "randaugment":
+        return operations.random(pairs[:, :, : recipe.count], recipe.magnitude, image_size)
+    if recipe.operations == "autoaugment":
+        return operations.auto(u[:, _OPERATION.start], pairs[:, :, :2], image_size)
+    return np.zeros((len(u), 0), dtype=np.int64), np.zeros((len(u), 0))
+
+
 def _crop(
-    area_NT: NDArray[np.float64], ratio_NT: NDArray[np.float64], place_N2: NDArray[np.float64]
+    percent: int,
+    area_NT: NDArray[np.float64],
+    ratio_NT: NDArray[np.float64],
+    place_N2: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Half sides and centres of the crops, [N, 2] each as (x, y).
 
     The first try that fits is taken, as torchvision's RandomResizedCrop does;
     when none does, the last one is cut to the image. Sides are real numbers here.
     """
-    area = AREA[0] + (AREA[1] - AREA[0]) * area_NT
+    if percent == 0:
+        return np.ones((len(place_N2), 2)), np.zeros((len(place_N2), 2))
+    least = 1 - percent / 100
+    area = least + (1.0 - least) * area_NT
     low, high = math.log(RATIO[0]), math.log(RATIO[1])
     ratio = np.exp(low + (high - low) * ratio_NT)
     sides = np.sqrt(np.stack((area * ratio, area / ratio), axis=-1))
@@ -153,49 +158,3 @@ def _crop(
     taken = np.where(fits.max(axis=1), fits.argmax(axis=1), sides.shape[1] - 1)
     half = np.minimum(sides[np.arange(len(sides)), taken], 1.0)
     return half, (1.0 - half) * (2.0 * place_N2 - 1.0)
-
-
-def _turn(radians_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The maps from output to input that turn the picture anticlockwise, [N, 2, 2]."""
-    cos, sin = np.cos(radians_N), np.sin(radians_N)
-    return np.stack((np.stack((cos, -sin), -1), np.stack((sin, cos), -1)), axis=1)
-
-
-def _strengths() -> NDArray[np.float64]:
-    """[operations, STRENGTHS] unsigned strengths in torchvision's units."""
-    steps = np.arange(STRENGTHS) / (STRENGTHS - 1)
-    table = np.zeros((len(OPERATIONS), STRENGTHS))
-    for row, name in enumerate(OPERATIONS):
-        if name in _TOP:
-            table[row] = steps * _TOP[name]
-        elif name == "Posterize":
-            table[row] = np.round(8 - steps * 6)
-        elif name == "Solarize":
-            table[row] = 1 - steps
-    return table
-
-
-def move(
-    operation_N: NDArray[np.int64], strength_N: NDArray[np.float64], image_size: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """TrivialAugment's geometric operations as maps, [N, 2, 2] and [N, 2].
-
-    Shears keep the top left corner in place and translations are whole pixels,
-    as in torchvision. Deviation: they join the crop in one bilinear sampling, so
-    what comes into view is the photograph around the crop, mirrored at its edge,
-    not black.
-    """
-    turn = np.tile(np.eye(2), (len(operation_N), 1, 1))
-    shift = np.zeros((len(operation_N), 2))
-
-    def among(name: str) -> NDArray[np.bool_]:
-        return np.equal(operation_N, OPERATIONS.index(name))
-
-    rotated = among("Rotate")
-    turn[rotated] = _turn(np.radians(strength_N[rotated]))
-    for axis, letter in enumerate("XY"):
-        sheared, moved = among(f"Shear{letter}"), among(f"Translate{letter}")
-        turn[sheared, axis, 1 - axis] = strength_N[sheared]
-        shift[sheared, axis] = strength_N[sheared]
-        shift[moved, axis] = -2.0 * np.trunc(strength_N[moved]) / image_size
-    return turn, shift

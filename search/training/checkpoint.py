@@ -65,6 +65,11 @@ class Checkpoint:
         """The validation metrics of this epoch."""
         return self.curve[self.epoch - 1].metrics
 
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Those tuned after this epoch; empty but for several classes an image."""
+        return self.curve[self.epoch - 1].thresholds
+
     def identity(self) -> dict[str, Any]:
         """What must agree for a trial to go on from it.
 
@@ -150,12 +155,16 @@ def read(folder: Path, which: Which) -> Checkpoint:
         data_hash=values["data_hash"],
         epoch=values["epoch"],
         step=values["step"],
-        curve=tuple(EpochReport(**row) for row in values["curve"]),
+        curve=tuple(_report(row) for row in values["curve"]),
         best_epoch=values["best_epoch"],
         tensors=_under("model/", tensors),
         optimiser=_under("optimiser/", tensors),
         ema=_under("ema/", tensors),
     )
+
+
+def _report(row: dict[str, Any]) -> EpochReport:
+    return EpochReport(**row | {"thresholds": tuple(row.get("thresholds", ()))})
 
 
 def load_trained(folder: Path, which: Literal["best", "last"] = "best") -> Checkpoint:

@@ -63,6 +63,20 @@ class TrialConfig:
     micro_batch: int = 0
     l1: float = 0.0
     ema: float = 0.0
+    loss: str = "auto"
+    focal_gamma: float = 2.0
+    class_imbalance: str = "none"
+    randaugment_operations: int = 2
+    randaugment_magnitude: int = 9
+    rotation: int = -1
+    scale: int = -1
+    crop: int = -1
+    flip: str = "policy"
+    colour: int = -1
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    stochastic_depth: float = -1.0
 
     @property
     def at_once(self) -> int:

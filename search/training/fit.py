@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from search.backbones.info import Preprocessing
+from search.backbones.stages import BLOCKS
 from search.space.spec import Metric, PatienceSpec
 from search.training import resume
 from search.training.accumulate import backward, sees_parts
@@ -28,7 +31,8 @@ from search.training.draws import torch_seed
 from search.training.faults import Diverged
 from search.training.inputs import EVALUATION, TrialData
 from search.training.memory import out_of_memory, peak_memory_mb, restart_peak
-from search.training.metrics import metrics
+from search.training.mixing import Images, mix_of, mixed, mixes, shares_of
+from search.training.multilabel import tuned_thresholds
 from search.training.optimiser import set_lr, take_step
 from search.training.patience import worn_out
 from search.training.phases import depth_at, full_depth_epoch
@@ -36,9 +40,13 @@ from search.training.predict import probabilities
 from search.training.prefix import ComputedPrefix, PrefixFactory, stream
 from search.training.report import EpochReport
 from search.training.run import Run, boundary_at, enter, start
-from search.training.schedule import batches, epoch_order, lr_factor
+from search.training.sampling import class_counts, order, said
+from search.training.schedule import batches, lr_factor
+from search.training.stochastic_depth import has_stochastic_depth
+from search.training.task_metrics import task_metrics
 from search.training.trained import moves_frozen, set_mode
 
+Show: TypeAlias = Callable[[Sequence[EpochReport], NDArray[np.float32] | None], None]
 _CHECK_EVERY = 50
 """Steps between looks at the loss on a GPU; each look waits for it."""
 
@@ -60,6 +68,7 @@ def fit(
     reported: int | None = None,
     patience: PatienceSpec | None = None,
     note: Callable[[str], None] = lambda _: None,
+    show: Show = lambda _curve, _found: None,
 ) -> Iterator[EpochReport]:
     """Train a trial, epoch by epoch; nothing happens between two reports.
 
@@ -88,6 +97,8 @@ def fit(
         patience: When the trial ends itself before its last epoch; the last report then
             says why.
         note: Told, in a sentence, what a person should know.
+        show: Shown all epochs after each, before its checkpoint is on disk, and what the
+            model said of the validation images where it is the best so far, else None.
 
     Yields:
         One report per epoch, in order, after its checkpoint is on disk.
@@ -121,6 +132,17 @@ def fit(
                 "batch_norm: train moves the statistics of its frozen blocks: "
                 "what they put out is computed in every epoch, and not stored"
             )
+        if mixes(config) and config.unfreeze_depth < len(BLOCKS):
+            note(
+                "mixup and cutmix mix pixels: its frozen blocks compute every training batch; "
+                "what is stored of them serves evaluation alone"
+            )
+        if config.stochastic_depth >= 0 and not has_stochastic_depth(run.staged):
+            note(f"stochastic_depth does nothing: {config.backbone} has none")
+        if data.readout.task == "multiclass":
+            chose = said(config.class_imbalance, class_counts(data.train.labels, classes))
+            if chose:
+                note(chose)
         saved = None
         if folder is not None:
             saved = resume.find(run, folder, objective, maximize=maximize, note=note)
@@ -145,8 +167,9 @@ def fit(
         with _faults():
             report = _epoch(run, epoch, at_once)
             curve.append(report)
+            best = resume.best_epoch(curve, objective, maximize=maximize)
+            show(curve, run.found if best == epoch else None)
             if folder is not None:
-                best = resume.best_epoch(curve, objective, maximize=maximize)
                 resume.save(run, folder, curve, best)
         why = end()
         if epoch > (reported or 0):
@@ -170,20 +193,23 @@ def _epoch(run: Run, epoch: int, micro_batch: int) -> EpochReport:
             len(run.data.val),
             start=run.frozen,
             device=run.device,
+            readout=run.data.readout,
         )
+    run.found = found_NK
     if not math.isfinite(float(found_NK.sum())):
         raise Diverged(f"epoch {epoch}: the model's output is not finite")
-    values = metrics(found_NK, run.data.val.labels)
+    task, targets = run.data.readout.task, run.data.val.labels
     parameters = list(run.staged.parameters())
     return EpochReport(
         epoch=epoch,
-        metrics=values,
+        metrics=task_metrics(task, found_NK, targets),
         train_loss=train_loss,
         seconds=time.perf_counter() - began,
         images_per_second=len(run.data.train) / (trained - began),
         peak_memory_mb=peak_memory_mb(run.device),
         parameters_trained=sum(p.numel() for p in parameters if p.requires_grad),
         parameters_total=sum(p.numel() for p in parameters),
+        thresholds=tuned_thresholds(found_NK, targets) if task == "multilabel" else (),
     )
 
 
@@ -194,10 +220,11 @@ def _train(run: Run, epoch: int, micro_batch: int) -> float:
     images = len(run.data.train)
     total = torch.zeros((), dtype=torch.float64, device=run.device)
     number = (epoch - 1) % config.views
+    mixing = mixes(config)
     features = stream(
-        run.prefix,
+        Images(run.data, run.geometry, run.device) if mixing else run.prefix,
         run.data.train,
-        epoch_order(config.seed, epoch, images),
+        order(run.balance, config.seed, epoch, run.data.train.labels),
         batches(images, config.batch_size),
         number,
     )
@@ -205,12 +232,15 @@ def _train(run: Run, epoch: int, micro_batch: int) -> float:
     for done, (chosen, inputs) in enumerate(features):
         step = (epoch - 1) * run.steps + done
         set_lr(run.optimiser, lr_factor(config, step, steps_in_epoch=run.steps))
-        labels = run.labels[torch.from_numpy(chosen).to(run.device)]
+        targets = run.labels[torch.from_numpy(chosen).to(run.device)]
+        if mixing:
+            mix = mix_of(config, epoch=epoch, step=done, size=config.image_size)
+            inputs, targets = mixed(inputs, shares_of(targets, staged.classes), mix)
         total += backward(
             staged,
             inputs,
-            labels,
-            start=run.frozen,
+            targets,
+            start=0 if mixing else run.frozen,
             loss=run.loss,
             micro_batch=micro_batch,
         )

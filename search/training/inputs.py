@@ -8,7 +8,7 @@ N images of a part, M images of the store, B batch, C channels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -18,9 +18,12 @@ from torch import Tensor
 
 from search.backbones.info import Preprocessing
 from search.data.images import ImageTable, Part
+from search.data.targets import Targets, scale_of, targets_of
 from search.training import warp
 from search.training.augmentation import draw
 from search.training.draws import keys_of
+from search.training.readout import Readout
+from search.training.recipe import Recipe
 
 EVALUATION = -1
 """The view that evaluation sees: nothing random."""
@@ -39,7 +42,7 @@ class Decoding(Protocol):
         """Some rows, [B, side, side, 3]."""
 
     def expect(self, rows: NDArray[np.int64]) -> None:
-        """Say which rows will be asked for next, each once, in order."""
+        """Say which rows will be asked for next, in order; a row may come again."""
 
 
 Pixels: TypeAlias = NDArray[np.uint8] | Decoding
@@ -60,8 +63,8 @@ class Examples:
     """[M, side, side, 3] RGB, may be memory-mapped; side is 1.25 x image_size."""
     rows: NDArray[np.int64]
     """[N] rows of ``images``."""
-    labels: NDArray[np.int64]
-    """[N] class indices."""
+    labels: Targets
+    """Of N images: class indices, a row of classes each, or values in their unit."""
     keys: NDArray[np.uint64]
     """[N] words of the files' hashes; they determine the views."""
     resident: Tensor | None = None
@@ -90,7 +93,7 @@ class Examples:
         return pixels
 
     def expect(self, chosen: NDArray[np.int64]) -> None:
-        """Say which of the part will be looked at next, each once, in order."""
+        """Say which of the part will be looked at next, in order; one may come again."""
         expect(self.images, self.rows[chosen])
 
 
@@ -100,6 +103,8 @@ class TrialData:
 
     train: Examples
     val: Examples
+    readout: Readout = field(default_factory=Readout)
+    """What the model's outputs mean."""
 
     def part(self, part: Part) -> Examples:
         """``train`` or ``val``.
@@ -122,7 +127,7 @@ def examples(
     return Examples(
         images=images,
         rows=np.array(chosen, dtype=np.int64),
-        labels=np.array([table.rows[number].label for number in chosen], dtype=np.int64),
+        labels=targets_of(table, [table.rows[number] for number in chosen]),
         keys=keys_of([table.rows[number].sha256 for number in chosen]),
         resident=resident,
     )
@@ -133,6 +138,7 @@ def trial_data(table: ImageTable, images: Pixels, *, resident: Tensor | None = N
     return TrialData(
         train=examples(table, images, "train", resident=resident),
         val=examples(table, images, "val", resident=resident),
+        readout=Readout(task=table.task, scale=scale_of(table)),
     )
 
 
@@ -142,7 +148,8 @@ class Geometry:
 
     image_size: int
     preprocessing: Preprocessing
-    policy: str
+    recipe: Recipe | None
+    """What can happen to an image; None: every view is the one of evaluation."""
     augmentation_seed: int
 
 
@@ -158,9 +165,9 @@ def view(
     Args:
         data: The part.
         chosen: [B] indices into the part.
-        number: Of the view, >= 0, or EVALUATION. The policy ``none`` has one
+        number: Of the view, >= 0, or EVALUATION. Without a recipe there is one
             view, which is the evaluation's.
-        geometry: Size, policy and seed.
+        geometry: Size, recipe and seed.
         device: Where to make it.
 
     Returns:
@@ -168,15 +175,16 @@ def view(
     """
     pixels = data.pixels(chosen, device)
     size = geometry.image_size
-    if number == EVALUATION or geometry.policy == "none":
+    if number == EVALUATION or geometry.recipe is None:
         images = warp.evaluated(pixels, image_size=size, preprocessing=geometry.preprocessing)
-    else:
-        draws = draw(
-            geometry.policy,
-            seed=geometry.augmentation_seed,
-            view=number,
-            keys=data.keys[chosen],
-            image_size=size,
-        )
-        images = warp.augmented(pixels, draws, image_size=size)
-    return warp.normalised(images, geometry.preprocessing)
+        return warp.normalised(images, geometry.preprocessing)
+    draws = draw(
+        geometry.recipe,
+        seed=geometry.augmentation_seed,
+        view=number,
+        keys=data.keys[chosen],
+        image_size=size,
+    )
+    images = warp.augmented(pixels, draws, image_size=size)
+    images = warp.normalised(images, geometry.preprocessing)
+    return images if draws.erased is None else warp.erase(images, draws.erased)

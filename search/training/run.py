@@ -11,7 +11,9 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -21,11 +23,15 @@ from search.training.config import TrialConfig
 from search.training.ema import Ema
 from search.training.head import head_of
 from search.training.inputs import Geometry, TrialData
-from search.training.losses import Loss, loss_of
+from search.training.losses import Loss
 from search.training.optimiser import optimiser, unfreeze
 from search.training.phases import depth_at
 from search.training.prefix import Boundary, Prefix, PrefixFactory
+from search.training.recipe import recipe_of
+from search.training.sampling import Balance, balance_of, class_counts, class_weights
 from search.training.schedule import steps_per_epoch
+from search.training.stochastic_depth import set_stochastic_depth
+from search.training.task_losses import loss_for
 from search.training.trained import changed_names, moves_frozen, set_mode
 
 
@@ -44,6 +50,8 @@ class Run:
     prefix: Prefix
     """Of the phase."""
     loss: Loss
+    balance: Balance
+    """What is done about classes with few images."""
     device: torch.device
     weights_hash: str
     data_hash: str
@@ -51,6 +59,8 @@ class Run:
     """Blocks trained in the phase, counted from the head."""
     geometry: Geometry
     factory: PrefixFactory
+    found: NDArray[np.float32] | None = None
+    """What the model said of the validation images after the last epoch."""
 
     @property
     def frozen(self) -> int:
@@ -82,6 +92,13 @@ def start(
 ) -> Run:
     """Build the model on its device, ready for its first epoch. Arguments as ``fit``'s."""
     target = torch.device(device)
+    weights_K = None
+    balance: Balance = "none"
+    if data.readout.task == "multiclass":
+        counts_K = class_counts(data.train.labels, classes)
+        balance = balance_of(config.class_imbalance, counts_K)
+        if balance == "weights":
+            weights_K = torch.from_numpy(class_weights(counts_K)).float().to(target)
     staged = build(
         config.backbone,
         classes=classes,
@@ -92,12 +109,13 @@ def start(
         trained=len(BLOCKS) if config.batch_norm == "train" else config.unfreeze_depth,
         head=head_of(config),
     ).to(target, memory_format=torch.channels_last)
+    set_stochastic_depth(staged, config.stochastic_depth)
     depth = depth_at(config, 1)
     set_mode(staged, config, depth, training=True)
     geometry = Geometry(
         image_size=config.image_size,
         preprocessing=preprocessing,
-        policy=config.augmentation,
+        recipe=recipe_of(config),
         augmentation_seed=config.augmentation_seed,
     )
     boundary = Boundary(
@@ -115,12 +133,13 @@ def start(
     return Run(
         config=config,
         data=data,
-        labels=torch.from_numpy(data.train.labels).to(target),
+        labels=data.readout.learnt(data.train.labels).to(target),
         staged=staged,
         optimiser=optimiser(staged, config),
         ema=_ema(staged, config),
         prefix=prefix(boundary),
-        loss=loss_of(config),
+        loss=loss_for(data.readout.task, config, weights_K),
+        balance=balance,
         device=target,
         weights_hash=weights_hash,
         data_hash=_data_hash(data),

@@ -1,7 +1,8 @@
 """Applies drawn views to pixels, a batch at a time, on the batch's device.
 
 One bilinear sampling does crop, flip, turn, scale and shear together; it shrinks
-by at most 1.25 (1.44 with medium's zoom), so no low-pass filter precedes it.
+by at most 1.25 (1.44 with medium's zoom; more where ``scale`` says so), and no low-pass
+filter precedes it.
 Colour follows torchvision's definitions. Every image's result is independent of
 the rest of its batch as long as the batch's size stays the same.
 
@@ -12,13 +13,16 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as vision
 
 from search.backbones.info import Preprocessing
-from search.training.augmentation import OPERATIONS, Draws
+from search.training.augmentation import Draws
+from search.training.operations import COLOURS, OPERATIONS
 
 _GREY = (0.2989, 0.587, 0.114)
 """torchvision's weights of red, green and blue."""
@@ -85,14 +89,24 @@ def augmented(images_BHWC: Tensor, draws: Draws, *, image_size: int) -> Tensor:
         images[rows] = some if factors_B3 is None else _coloured(some, factors_B3[rows])
     if draws.operation is not None and draws.strength is not None:
         images = images.round_()
-        strength_B = _to(draws.strength, device)
-        for number, name in enumerate(OPERATIONS):
-            if name in _CHANGES_COLOUR:
-                rows = (draws.operation == number).nonzero()[0]
+        strength_BL = _to(draws.strength, device)
+        for turn, operation_B in enumerate(draws.operation.T):
+            for name in COLOURS:
+                rows = (operation_B == OPERATIONS.index(name)).nonzero()[0]
                 if len(rows):
                     chosen = _to(rows, device)
-                    images[chosen] = _operate(name, images[chosen], strength_B[chosen])
+                    some = _operate(name, images[chosen], strength_BL[chosen, turn])
+                    images[chosen] = some
     return images
+
+
+def erase(images_BCHW: Tensor, erased_B4: NDArray[np.int64]) -> Tensor:
+    """Normalised images without the rectangles of ``Draws.erased``: 0, the mean colour.
+    Changed in place."""
+    for row, (top, left, height, width) in enumerate(erased_B4.tolist()):
+        if height:
+            images_BCHW[row, :, top : top + height, left : left + width] = 0.0
+    return images_BCHW
 
 
 def normalised(images_BCHW: Tensor, preprocessing: Preprocessing) -> Tensor:
@@ -107,7 +121,6 @@ def normalised(images_BCHW: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 _FEW = 4
 """Images that a CPU samples at once, so that they stay in its cache."""
-_CHANGES_COLOUR = frozenset(OPERATIONS[6:])
 
 
 def _to(array: object, device: torch.device) -> Tensor:
@@ -162,7 +175,7 @@ def _coloured(images_BCHW: Tensor, factors_B3: Tensor) -> Tensor:
 
 
 def _operate(name: str, images_BCHW: Tensor, strength_B: Tensor) -> Tensor:
-    """One colour operation of TrivialAugment on whole-numbered images.
+    """One operation of COLOURS on whole-numbered images.
 
     Equal to torchvision's kernels on uint8 within one level of 255: the factor
     is a tensor here, one per image, where theirs is one number.
@@ -189,6 +202,8 @@ def _operate(name: str, images_BCHW: Tensor, strength_B: Tensor) -> Tensor:
     if name == "Posterize":
         step = torch.exp2(8 - strength)
         return (images_BCHW / step).floor_() * step
+    if name == "Invert":
+        return 255 - images_BCHW
     if name == "Solarize":
         return torch.where(images_BCHW >= 255 * strength, 255 - images_BCHW, images_BCHW)
     kernel_of = {"AutoContrast": vision.autocontrast_image, "Equalize": vision.equalize_image}

@@ -17,6 +17,7 @@ from search.training.fit import fit
 from search.training.inputs import EVALUATION, Examples, Geometry, TrialData, view
 from search.training.metrics import metrics
 from search.training.predict import predict_probabilities
+from search.training.recipe import RECIPES
 from search.training.report import EpochReport
 from search.training.reset import reset
 from search.training.resident import resident
@@ -83,7 +84,10 @@ def _reports(
 def test_views_are_those_of_the_cpu_within_a_level(policy: str) -> None:
     data = _data().train
     geometry = Geometry(
-        image_size=SIZE, preprocessing=PREPROCESSING, policy=policy, augmentation_seed=2
+        image_size=SIZE,
+        preprocessing=PREPROCESSING,
+        recipe=RECIPES.get(policy),
+        augmentation_seed=2,
     )
     rows = np.arange(128)
     level = 1 / (255 * min(PREPROCESSING.std))
@@ -99,7 +103,7 @@ def test_images_that_are_kept_on_the_card_give_the_same_views() -> None:
     kept = resident(part.images, card, free=torch.cuda.mem_get_info()[0])
     assert kept is not None
     geometry = Geometry(
-        image_size=SIZE, preprocessing=PREPROCESSING, policy="heavy", augmentation_seed=2
+        image_size=SIZE, preprocessing=PREPROCESSING, recipe=RECIPES["heavy"], augmentation_seed=2
     )
     there = view(replace(part, resident=kept), np.arange(20), 2, geometry, card)
     assert torch.equal(there, view(part, np.arange(20), 2, geometry, card))

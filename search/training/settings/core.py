@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from search.space.settings import Setting
 
-POLICIES = ("none", "light", "medium", "heavy")
-"""Augmentation policies, weakest first."""
+POLICIES = (
+    "none",
+    "light",
+    "medium",
+    "heavy",
+    "trivialaugment",
+    "randaugment",
+    "autoaugment",
+    "custom",
+)
+"""Augmentation policies; ``training/recipe.py`` says what they are."""
 
 OWN_SIZE = 0
 """``image_size`` of 0 means the backbone's own size."""
@@ -87,8 +96,12 @@ CORE = (
         kind="choice",
         default="light",
         choices=POLICIES,
-        meaning="none, light (crop, flip), medium (and rotation, scale, "
-        "colour) or heavy (TrivialAugment)",
+        meaning="none, light (crop, flip), medium (and rotation, scale, colour), heavy "
+        "(TrivialAugment), trivialaugment, randaugment, autoaugment, or custom: only what the "
+        "strengths below say",
+        source="Müller and Hutter, TrivialAugment: Tuning-free Yet State-of-the-Art Data "
+        "Augmentation, ICCV 2021; Cubuk et al., RandAugment, NeurIPS 2020; Cubuk et al., "
+        "AutoAugment: Learning Augmentation Strategies from Data, CVPR 2019",
     ),
     Setting(
         name="views",

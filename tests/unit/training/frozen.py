@@ -15,6 +15,7 @@ from search.backbones.stages import build
 from search.data.cache import Room
 from search.training.inputs import Geometry, TrialData
 from search.training.prefix import Boundary
+from search.training.recipe import RECIPES
 from search.training.stored import StoredPrefix, StoreSettings
 from search.training.worth import Worth
 
@@ -33,7 +34,7 @@ def tiny_boundary(data: TrialData, frozen: int, **changes: Any) -> Boundary:
         geometry=Geometry(
             image_size=32,
             preprocessing=CATALOGUE["mobilenet_v3_small"].preprocessing,
-            policy=policy,
+            recipe=RECIPES.get(policy),
             augmentation_seed=3,
         ),
         weights_hash="random:0",

@@ -9,6 +9,7 @@ import torch
 from search.backbones.info import Preprocessing
 from search.training.config import POLICIES
 from search.training.inputs import EVALUATION, Examples, Geometry, view
+from search.training.recipe import RECIPES
 from search.training.resident import SHARE, resident
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def test_a_view_of_resident_images_is_that_of_the_mapped_ones(policy: str, numbe
         preprocessing=Preprocessing(
             mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.3), interpolation="bilinear", crop_ratio=1.0
         ),
-        policy=policy,
+        recipe=RECIPES.get(policy),
         augmentation_seed=5,
     )
     chosen = np.array([2, 0])

@@ -1,5 +1,6 @@
 """Views as pixels: against torchvision's kernels, and independent of the batch."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,13 +9,15 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import Tensor
-from torchvision.transforms.v2 import InterpolationMode, TrivialAugmentWide
+from torchvision.transforms.v2 import AutoAugment, InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
 from search.backbones.info import Preprocessing
 from search.training import warp
-from search.training.augmentation import AUGMENTATION_VERSION, OPERATIONS, Draws, move
+from search.training.augmentation import AUGMENTATION_VERSION, Draws
 from search.training.inputs import EVALUATION, Examples, Geometry, view
+from search.training.operations import OPERATIONS, move
+from search.training.recipe import RECIPES, Recipe
 
 SIDE = 80
 SIZE = 64
@@ -41,20 +44,20 @@ def _preprocessing(interpolation: Any = "bilinear", crop_ratio: float = 0.875) -
 
 
 def _one_operation(images: Tensor, name: str, strength: float) -> Tensor:
-    """TrivialAugment's ``name`` on whole, unflipped images, through our sampler."""
+    """``name`` on whole, unflipped images, through our sampler."""
     count, size = len(images), images.shape[1]
     operation = np.full(count, OPERATIONS.index(name))
     strengths = np.full(count, strength)
     turn, shift = move(operation, strengths, size)
     affine = np.concatenate([turn, shift[:, :, None]], axis=2).astype(np.float32)
     draws = Draws(
-        affine=affine, colour=None, operation=operation, strength=strengths.astype(np.float32)
+        affine=affine, operation=operation[:, None], strength=strengths[:, None].astype(np.float32)
     )
     return warp.augmented(images, draws, image_size=size)
 
 
 def _theirs(images: Tensor, name: str, strength: float) -> Tensor:
-    wide = TrivialAugmentWide(interpolation=InterpolationMode.BILINEAR)
+    wide = AutoAugment(interpolation=InterpolationMode.BILINEAR)
     return wide._apply_image_or_video_transform(
         images.permute(0, 3, 1, 2).contiguous(),
         name,
@@ -74,6 +77,7 @@ COLOUR_CASES = [
     *[("Solarize", value) for value in (0.0, 0.4, 1.0)],
     ("AutoContrast", 0.0),
     ("Equalize", 0.0),
+    ("Invert", 0.0),
     ("Identity", 0.0),
 ]
 
@@ -149,7 +153,7 @@ def test_medium_colour_equals_torchvisions_where_nothing_is_cut_off(photos: np.n
     images = torch.from_numpy(photos // 2 + 64)
     identity = np.tile(np.eye(2, 3, dtype=np.float32), (16, 1, 1))
     colour = np.tile(np.array([[1.1, 0.85, 1.2]], dtype=np.float32), (16, 1))
-    draws = Draws(affine=identity, colour=colour, operation=None, strength=None)
+    draws = Draws(affine=identity, colour=colour)
     found = warp.augmented(images, draws, image_size=SIDE)
     one = images.permute(0, 3, 1, 2).float() / 255
     expected = vision.adjust_saturation(
@@ -168,12 +172,25 @@ def _examples(photos: np.ndarray) -> Examples:
     )
 
 
-@pytest.mark.parametrize("policy", ["none", "light", "medium", "heavy"])
-def test_a_view_is_the_same_to_the_bit_in_any_company(photos: np.ndarray, policy: str) -> None:
-    data = _examples(photos)
-    geometry = Geometry(
-        image_size=SIZE, preprocessing=_preprocessing(), policy=policy, augmentation_seed=4
+def _geometry(recipe: Recipe | None, seed: int = 4) -> Geometry:
+    return Geometry(
+        image_size=SIZE, preprocessing=_preprocessing(), recipe=recipe, augmentation_seed=seed
     )
+
+
+ALL = Recipe(rotation=30, scale=20, crop=30, flip="both", colour=40, erasing=0.5)
+DRAWN = [
+    *(pytest.param(recipe, id=name) for name, recipe in RECIPES.items() if name != "custom"),
+    pytest.param(ALL, id="custom"),
+]
+
+
+@pytest.mark.parametrize("recipe", [pytest.param(None, id="none"), *DRAWN])
+def test_a_view_is_the_same_to_the_bit_in_any_company(
+    photos: np.ndarray, recipe: Recipe | None
+) -> None:
+    data = _examples(photos)
+    geometry = _geometry(recipe)
     for number in range(6):
         order = np.random.default_rng(number).permutation(16)
         whole = view(data, np.arange(16), number, geometry, CPU)
@@ -184,20 +201,16 @@ def test_a_view_is_the_same_to_the_bit_in_any_company(photos: np.ndarray, policy
         assert torch.equal(alone[15], mixed[0])
 
 
-@pytest.mark.parametrize("policy", ["light", "medium", "heavy"])
+@pytest.mark.parametrize("recipe", DRAWN)
 def test_views_differ_from_each_other_and_evaluation_draws_nothing(
-    photos: np.ndarray, policy: str
+    photos: np.ndarray, recipe: Recipe
 ) -> None:
     data, rows = _examples(photos), np.arange(16)
-    geometry = Geometry(
-        image_size=SIZE, preprocessing=_preprocessing(), policy=policy, augmentation_seed=4
-    )
+    geometry = _geometry(recipe)
     views = [view(data, rows, number, geometry, CPU) for number in range(3)]
     assert not torch.equal(views[0], views[1])
     assert not torch.equal(views[1], views[2])
-    plain = Geometry(
-        image_size=SIZE, preprocessing=_preprocessing(), policy="none", augmentation_seed=9
-    )
+    plain = _geometry(None, seed=9)
     evaluated = view(data, rows, EVALUATION, geometry, CPU)
     assert torch.equal(evaluated, view(data, rows, 2, plain, CPU))
 
@@ -209,6 +222,8 @@ def test_views_differ_from_each_other_and_evaluation_draws_nothing(
         pytest.param("light", [-38.338, 1.419, -4.859], id="light"),
         pytest.param("medium", [-33.185, -0.883, -3.675], id="medium"),
         pytest.param("heavy", [-50.998, 2.535, -7.988], id="heavy"),
+        pytest.param("randaugment", [0, 0, 0], id="randaugment"),
+        pytest.param("autoaugment", [0, 0, 0], id="autoaugment"),
     ],
 )
 def test_pixels_are_those_of_this_augmentation_version(
@@ -222,9 +237,7 @@ def test_pixels_are_those_of_this_augmentation_version(
         labels=np.zeros(16, dtype=np.int64),
         keys=np.arange(1, 17, dtype=np.uint64) * np.uint64(2**59 + 1),
     )
-    geometry = Geometry(
-        image_size=SIZE, preprocessing=_preprocessing(), policy=policy, augmentation_seed=5
-    )
+    geometry = _geometry(RECIPES.get(policy), seed=5)
     images_BCHW = view(data, np.arange(16), 3, geometry, CPU).double()
     ramp = torch.linspace(-1, 1, SIZE, dtype=torch.float64)
     # brightness, and where it lies: left to right, top to bottom
@@ -232,3 +245,74 @@ def test_pixels_are_those_of_this_augmentation_version(
     found = torch.stack([each.mean((1, 2, 3)) for each in sums])
     weights = torch.arange(1, 17, dtype=torch.float64)
     assert (found @ weights).tolist() == pytest.approx(expected, abs=0.02)
+
+
+def test_several_operations_are_applied_one_after_the_other(photos: np.ndarray) -> None:
+    images = torch.from_numpy(photos)
+    names, strengths = ("Posterize", "Invert", "Solarize"), (3.0, 0.0, 0.5)
+    count, size = len(photos), photos.shape[1]
+    draws = Draws(
+        affine=np.tile(np.eye(2, 3, dtype=np.float32), (count, 1, 1)),
+        operation=np.tile([OPERATIONS.index(name) for name in names], (count, 1)),
+        strength=np.tile(np.array(strengths, dtype=np.float32), (count, 1)),
+    )
+    theirs = images.permute(0, 3, 1, 2).contiguous()
+    theirs = vision.solarize(vision.invert(vision.posterize(theirs, 3)), 127.5)
+    assert torch.equal(warp.augmented(images, draws, image_size=size), theirs.float())
+
+
+def test_an_erased_rectangle_is_torchvisions_and_nothing_else_changes(photos: np.ndarray) -> None:
+    images = torch.from_numpy(photos).permute(0, 3, 1, 2).float()
+    erased = np.zeros((16, 4), dtype=np.int64)
+    erased[3], erased[5] = (4, 0, 76, 9), (70, 60, 10, 20)
+    found = warp.erase(images.clone(), erased)
+    for row, (top, left, height, width) in enumerate(erased.tolist()):
+        expected = vision.erase(images[row], top, left, height, width, torch.zeros(3, 1, 1))
+        assert torch.equal(found[row], expected)
+    assert (found[3] == 0).float().mean() > 76 * 9 / 6400
+    assert torch.equal(found[4], images[4])
+
+
+def test_an_erased_view_is_the_view_but_for_its_rectangle(photos: np.ndarray) -> None:
+    data, rows = _examples(photos), np.arange(16)
+    whole = view(data, rows, 2, _geometry(RECIPES["medium"]), CPU)
+    for probability, touched in ((0.5, range(1, 16)), (1.0, [16])):
+        recipe = replace(RECIPES["medium"], erasing=probability)
+        erased = view(data, rows, 2, _geometry(recipe), CPU)
+        changed = (whole != erased).any(dim=1)
+        assert (erased.movedim(1, -1)[changed] == 0).all()
+        assert int(changed.any(dim=(1, 2)).sum()) in touched
+
+
+@pytest.mark.parametrize(
+    ("flip", "expected"),
+    [
+        pytest.param("none", {""}, id="none"),
+        pytest.param("horizontal", {"", "h"}, id="horizontal"),
+        pytest.param("vertical", {"", "v"}, id="vertical"),
+        pytest.param("both", {"", "h", "v", "hv"}, id="both"),
+    ],
+)
+def test_a_flip_mirrors_the_way_it_says_and_nothing_else(
+    photos: np.ndarray, flip: str, expected: set[str]
+) -> None:
+    data, rows = _examples(photos), np.arange(16)
+    geometry = _geometry(Recipe(flip=flip))
+    plain = view(data, rows, 0, _geometry(Recipe()), CPU)
+    found = set()
+    for number in range(4):
+        for row, image in enumerate(view(data, rows, number, geometry, CPU)):
+            ways = {"": [], "h": [-1], "v": [-2], "hv": [-2, -1]}
+            fits = [
+                w for w, d in ways.items() if torch.allclose(image, plain[row].flip(d), atol=1e-4)
+            ]
+            assert len(fits) == 1
+            found |= set(fits)
+    assert found == expected
+
+
+def test_a_custom_view_without_strengths_is_the_whole_square(photos: np.ndarray) -> None:
+    geometry = _geometry(RECIPES["custom"])
+    found = view(_examples(photos), np.arange(16), 7, replace(geometry, image_size=SIDE), CPU)
+    images = torch.from_numpy(photos).permute(0, 3, 1, 2).float()
+    assert torch.allclose(found, warp.normalised(images, _preprocessing()), atol=1e-4)
