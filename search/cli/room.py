@@ -86,7 +86,9 @@ class Disk:
     """Bytes."""
 
 
-def checkpoint_bytes(parameters: int, *, keep: int, running: int, default: bool) -> int:
+def checkpoint_bytes(
+    parameters: int, *, keep: int, running: int, default: bool, averages: bool = False
+) -> int:
     """What the checkpoints of a search take at the same time.
 
     Args:
@@ -94,12 +96,14 @@ def checkpoint_bytes(parameters: int, *, keep: int, running: int, default: bool)
         keep: Trials whose weights stay.
         running: Trials at once.
         default: Whether the trial at default settings is kept besides.
+        averages: Whether trials can keep averages of their weights (``ema``).
 
     Returns:
         ``checkpoint_bytes(25_000_000, keep=3, running=2, default=True)`` is
         6 trials x 25 M x 4 bytes x (weights + 2 moments) = 1.8 GB.
     """
-    return (keep + running + default) * parameters * FLOAT * (1 + OPTIMISER_STATES)
+    copies = 1 + OPTIMISER_STATES + averages
+    return (keep + running + default) * parameters * FLOAT * copies
 
 
 def lacking(
@@ -266,7 +270,13 @@ def _checkpoints(spec: StudySpec, backbones: Sequence[str], folder: Path) -> Nee
     largest = max(CATALOGUE[name].parameters for name in backbones)
     if max(depths_of(spec.space)) == 0:
         largest = 0  # the head alone is saved
-    expected = checkpoint_bytes(largest, keep=keep, running=running, default=spec.default_first)
+    expected = checkpoint_bytes(
+        largest,
+        keep=keep,
+        running=running,
+        default=spec.default_first,
+        averages="ema" in spec.space,
+    )
     there = sum(file.stat().st_size for file in (folder / TRIALS).glob("*/*.safetensors"))
     count = keep + running + spec.default_first
     what = f"checkpoints of {count} trial{'' if count == 1 else 's'}"

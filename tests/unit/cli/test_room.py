@@ -35,6 +35,8 @@ def test_checkpoints_are_those_kept_those_running_and_the_default_ones() -> None
     # (3 kept + 2 running + 1 default) x 25 M parameters x 4 bytes x (weights + 2 moments)
     assert checkpoint_bytes(25_000_000, keep=3, running=2, default=True) == 1_800_000_000
     assert checkpoint_bytes(25_000_000, keep=0, running=1, default=False) == 300_000_000
+    one = checkpoint_bytes(25_000_000, keep=0, running=1, default=False, averages=True)
+    assert one == 400_000_000
 
 
 @pytest.mark.parametrize(
