@@ -288,7 +288,7 @@ def main() -> None:
             alone(bench, repeats=2, small=small)
             slope(bench, 10, 50, 3, 7)
             equal_work(bench, 48, careful=True)
-            until_best(bench, 2, 12)
+            until_best(bench, 2, 9)
             all_depths(bench, 6)
             workers(bench, epochs=16)
     document = {
