@@ -14,7 +14,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
 	"$$name" -c '$(FITS)' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run setup test check thorough catalogue faults bench bench-quick score gpu help
+.PHONY: run setup test check thorough catalogue faults bench bench-quick score gpu docs help
 .DEFAULT_GOAL := help
 
 run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for another)
@@ -54,6 +54,10 @@ gpu: $(STAMP)  ## on a machine with a card: its tests, its speed, then spaces/vi
 	$(BIN)/pytest -m gpu tests/gpu
 	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/search run spaces/vision.yaml --minutes 4 --name vision-gpu-$$(date +%Y%m%d-%H%M%S)
+
+docs: $(STAMP)  ## docs/settings.md and the schema for editors, anew from the code
+	$(BIN)/python -m search.cli.settings_page > docs/settings.md
+	$(BIN)/search schema > schema/space.schema.json
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8

@@ -54,8 +54,8 @@ def extend(root: Entries, *, identity: str, fetch: Fetch, report: Report) -> Ent
         fetch: Reads the others.
 
     Raises:
-        SearchError: If an extended file is no YAML, with all problems so far. A
-            file that is not there is reported, and the rest checked without it.
+        SearchError: If an extended file is not there or no YAML, with all problems
+            so far: without it, what else seems wrong may only be missing.
     """
     names = [report.file]
     seen = {identity: report.file}
@@ -64,12 +64,14 @@ def extend(root: Entries, *, identity: str, fetch: Fetch, report: Report) -> Ent
         trees[-1] = _without(trees[-1], KEY)
         found = _parent(entry, names, seen, fetch, report)
         if found is None:
+            report.stop()  # what else seems wrong may only be missing
             break
         names.append(found.file)
         seen[found.identity] = found.file
         report.inherited = tuple(names[1:])
         tree = _tree(found, entry, report)
         if tree is None:
+            report.stop()
             break
         trees.append(tree)
     merged = trees.pop()

@@ -69,6 +69,8 @@ def read_first(node: Node | None, space: PlacedSpace, known: Known, report: Repo
         for place, fact, fix in void:
             report.error(place, fact, fix)
         if point in points:
+            if _is_inherited(one.place, report):
+                continue
             report.warn(one.place, "this point is listed before; it is tried once")
             continue
         points.append(point)

@@ -65,8 +65,8 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         "epochs": _section(
             "No trial is stopped before min, by default the first epoch at which all are at "
             "their final depth; the learning-rate schedule ends at max.",
-            min=_NATURAL,
-            max=_NATURAL,
+            min={**_NATURAL, "description": "First epoch at which trials are compared."},
+            max={**_NATURAL, "description": "Full length of a trial."},
         ),
         "space": _space(settings),
         "first": {
@@ -87,7 +87,11 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         "weights": _weights(backbones),
         "sampler": _section(
             "What proposes settings.",
-            name={"enum": list(SAMPLERS), "default": SAMPLERS[0]},
+            name={
+                "enum": list(SAMPLERS),
+                "default": SAMPLERS[0],
+                "description": "tpe learns from the trials before; random; grid tries all.",
+            },
             startup_trials={
                 "type": "integer",
                 "minimum": 0,
@@ -96,7 +100,11 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         ),
         "scheduler": _section(
             "What stops hopeless trials early.",
-            name={"enum": list(SCHEDULERS), "default": SCHEDULERS[0]},
+            name={
+                "enum": list(SCHEDULERS),
+                "default": SCHEDULERS[0],
+                "description": "asha compares at rungs; none trains every trial to its end.",
+            },
             reduction_factor={
                 "type": "integer",
                 "minimum": 2,
@@ -106,7 +114,11 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         ),
         "patience": _section(
             "A trial ends itself, complete, when its own validation got no better.",
-            metric={"enum": list(PATIENCE_METRICS), "default": PATIENCE_METRICS[0]},
+            metric={
+                "enum": list(PATIENCE_METRICS),
+                "default": PATIENCE_METRICS[0],
+                "description": "Of validation; what must improve.",
+            },
             epochs={
                 **_NATURAL,
                 "description": "Without improvement; counted from the first at final depth.",
@@ -133,8 +145,8 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         },
         "checkpoints": _section(
             "Where trained weights are kept, and of how many best trials.",
-            dir={**_NAME, "default": "studies"},
-            keep=_NATURAL,
+            dir={**_NAME, "default": "studies", "description": "A folder."},
+            keep={**_NATURAL, "description": "Best trials whose weights are kept."},
         ),
         "cache": _section(
             "What is computed once: decoded images, and what frozen blocks put out.",
@@ -164,7 +176,9 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         "additionalProperties": False,
         "$defs": {
             "removed": {"description": "Removes what an extended file says.", "type": "null"},
-            "backbone": {"enum": list(backbones)},
+            "backbone": {
+                "anyOf": [{"enum": list(backbones)}, {"type": "string", "pattern": "^timm:."}]
+            },
             "when": _when(settings),
             **{f"value_{name}": _value(setting) for name, setting in settings.items()},
             **{f"domain_{name}": _domain(setting) for name, setting in settings.items()},
@@ -236,8 +250,8 @@ def _data() -> Schema:
         },
         split=_section(
             "Shares of all images, cut from train where the data brings no such part.",
-            val=share,
-            test=share,
+            val={**share, "description": "Share for validation."},
+            test={**share, "description": "Share for the test."},
             seed=_seed("Of the split."),
         ),
         max_images=_nullable(_NATURAL, "A stratified subset, for a quick look."),
@@ -262,7 +276,11 @@ def _weights(backbones: Sequence[str]) -> Schema:
     }
     return _section(
         "Which weights a backbone starts from.",
-        source={"enum": list(SOURCES), "default": SOURCES[0]},
+        source={
+            "enum": list(SOURCES),
+            "default": SOURCES[0],
+            "description": "random trains from scratch, for comparison.",
+        },
         unavailable={
             "enum": list(UNAVAILABLE),
             "default": UNAVAILABLE[0],

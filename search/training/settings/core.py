@@ -33,6 +33,8 @@ CORE = (
         low=OWN_SIZE,
         high=1024,
         meaning="side of the square input in pixels; 0 is the backbone's own",
+        unit="pixels",
+        source="Touvron et al., Fixing the Train-Test Resolution Discrepancy, NeurIPS 2019",
     ),
     Setting(
         name="unfreeze_depth",
@@ -41,6 +43,8 @@ CORE = (
         low=0,
         high=5,
         meaning="blocks trained, counted from the head; 0 trains the head alone",
+        unit="blocks",
+        source="Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NIPS 2014",
     ),
     Setting(
         name="lr",
@@ -57,6 +61,9 @@ CORE = (
         low=0.0,
         high=10.0,
         meaning="trained blocks learn at lr times this",
+        condition="unfreeze_depth of 1 or more",
+        source="Howard and Ruder, Universal Language Model Fine-tuning for Text "
+        "Classification, ACL 2018",
     ),
     Setting(
         name="dropout",
@@ -65,6 +72,8 @@ CORE = (
         low=0.0,
         high=0.95,
         meaning="probability of dropping a feature before the head",
+        source="Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks "
+        "from Overfitting, JMLR 2014",
     ),
     Setting(
         name="weight_decay",
@@ -74,6 +83,7 @@ CORE = (
         high=10.0,
         meaning="pull of weights towards 0, not of norms and biases: decoupled with adamw, L2 in "
         "the gradient with sgd",
+        source="Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019",
     ),
     Setting(
         name="label_smoothing",
@@ -82,6 +92,8 @@ CORE = (
         low=0.0,
         high=0.9,
         meaning="share of each target spread over all classes",
+        source="Szegedy et al., Rethinking the Inception Architecture for Computer "
+        "Vision, CVPR 2016",
     ),
     Setting(
         name="warmup",
@@ -90,6 +102,8 @@ CORE = (
         low=0.0,
         high=0.9,
         meaning="share of all steps in which the rate rises linearly from 0",
+        source="Goyal et al., Accurate, Large Minibatch SGD: Training ImageNet in 1 "
+        "Hour, 2017, arXiv:1706.02677",
     ),
     Setting(
         name="augmentation",
@@ -111,6 +125,8 @@ CORE = (
         high=100_000,
         meaning="augmented versions per image; epoch e uses view e mod "
         "views; 0 is one for each epoch",
+        unit="views",
+        condition="augmentation other than none",
     ),
     Setting(
         name="batch_size",
@@ -119,5 +135,6 @@ CORE = (
         low=1,
         high=65_536,
         meaning="images per step",
+        unit="images",
     ),
 )

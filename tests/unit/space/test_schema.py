@@ -51,7 +51,7 @@ def test_it_is_a_valid_schema() -> None:
 def test_the_committed_schema_is_the_generated_one() -> None:
     text = (ROOT / "schema" / "space.schema.json").read_text()
     fresh = json.dumps(schema(SETTINGS, list(CATALOGUE)), indent=2, ensure_ascii=False) + "\n"
-    assert text == fresh, "write it anew: search schema > schema/space.schema.json"
+    assert text == fresh, "schema/space.schema.json is behind the code; run: make docs"
 
 
 def test_the_shipped_spaces_are_valid(errors: Callable[[str], list[str]]) -> None:
@@ -96,8 +96,8 @@ def test_what_load_accepts_is_valid(
 
 
 WRONG = {
-    "unknown_key": "colour: blue",
-    "unknown_setting": "space: {colour: 1}",
+    "unknown_key": "tint: blue",
+    "unknown_setting": "space: {tint: 1}",
     "unknown_backbone": "space: {backbone: [resnet5O]}",
     "unknown_choice": "space: {augmentation: strong}",
     "text_for_a_number": "space: {lr: fast}",
@@ -109,7 +109,7 @@ WRONG = {
     "two_forms": "space: {lr: {float: [1, 2], choice: [1]}}",
     "range_of_another_kind": "space: {lr: {int: [1, 2]}}",
     "unknown_modifier": "space: {lr: {float: [1, 2], lgo: true}}",
-    "unknown_condition": "space: {lr: {float: [1, 2], when: {colour: 1}}}",
+    "unknown_condition": "space: {lr: {float: [1, 2], when: {tint: 1}}}",
     "empty_condition": "space: {lr: {float: [1, 2], when: {}}}",
     "min_of_a_choice": "space: {lr: {float: [1, 2], when: {augmentation: {min: 1}}}}",
     "metric": "objective: f1",
@@ -119,7 +119,7 @@ WRONG = {
     "resources": "resources: all",
     "share": "data: {path: x, split: {val: 1}}",
     "first": "first: [defualt]",
-    "first_setting": "first: [{colour: 1}]",
+    "first_setting": "first: [{tint: 1}]",
     "name": "study: {name: a b}",
     "mean": "weights: {files: {resnet50: {file: x, mean: [1, 1], std: [1, 1]}}}",
     "mean_alone": "weights: {files: {resnet50: {file: x, mean: [1, 1, 1]}}}",
