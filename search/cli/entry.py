@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from typer import Exit
@@ -26,29 +26,41 @@ PIPE_CLOSED = 141
 class Commands(TyperGroup):
     """The command group whose failures are told in one way."""
 
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        """Read the command line; ``--help`` writes here."""
+        with _told():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was named and translate how it ended."""
-        try:
+        with _told():
             result = super().invoke(ctx)
             sys.stdout.flush()  # what cannot be written is known here, not at the very end
             return result
-        except SearchError as error:
-            show_problems(error.problems)
-            raise Exit(int(error.status)) from None
-        except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            raise Exit(int(Status.INTERRUPTED)) from None
-        except BrokenPipeError:
-            mute_stdout()
-            raise Exit(PIPE_CLOSED) from None
-        except OSError as error:
-            full = disk_full(error, error.filename or _output())
-            if full is None:
-                raise
-            mute_stdout()
-            with suppress(OSError):  # stderr may go to the same disk
-                show_problems([Problem(fact=str(full), fix=MAKE_ROOM)])
-            raise Exit(int(Status.STORAGE)) from None
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Whatever a person can mend, in words and with its status."""
+    try:
+        yield
+    except SearchError as error:
+        show_problems(error.problems)
+        raise Exit(int(error.status)) from None
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        raise Exit(int(Status.INTERRUPTED)) from None
+    except BrokenPipeError:
+        mute_stdout()
+        raise Exit(PIPE_CLOSED) from None
+    except OSError as error:
+        full = disk_full(error, error.filename or _output())
+        if full is None:
+            raise
+        mute_stdout()
+        with suppress(OSError):  # stderr may go to the same disk
+            show_problems([Problem(fact=str(full), fix=MAKE_ROOM)])
+        raise Exit(int(Status.STORAGE)) from None
 
 
 def show_problems(problems: Sequence[Problem]) -> None:

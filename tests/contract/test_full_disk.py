@@ -75,12 +75,15 @@ def test_a_full_disk_under_the_database_leaves_what_was_committed_and_no_half(
     assert sorted(trial.curve) == list(range(1, reached + 1))
 
 
+SPACE = str(Path(__file__).parents[2] / "spaces" / "quick.yaml")
+
+
+@pytest.mark.parametrize("command", [["plan", SPACE], ["--help"], ["run", "--help"]])
 @pytest.mark.parametrize("errors", ["shown", "to the same disk"])
-def test_an_output_without_room_is_said_and_no_traceback(errors: str) -> None:
-    space = Path(__file__).parents[2] / "spaces" / "quick.yaml"
+def test_an_output_without_room_is_said_and_no_traceback(errors: str, command: list[str]) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "search.cli.main", "plan", str(space)],
+            [sys.executable, "-m", "search.cli.main", *command],
             stdout=full,
             stderr=subprocess.PIPE if errors == "shown" else full,
             text=True,
