@@ -170,8 +170,8 @@ class StreamedImages:
                 self._flying.pop(row).cancel()
 
     def _comes_again(self, row: int) -> bool:
-        """Whether a row is expected once more, among those that are started."""
-        return row in self._coming[self._taken : self._started]
+        """Whether a row is expected once more, so soon that it would be decoded ahead."""
+        return row in self._coming[self._taken : self._taken + self._most]
 
     def _start(self, row: int) -> None:
         image = self._table.rows[row]

@@ -67,6 +67,7 @@ ROWS = st.lists(st.integers(0, COUNT - 1), max_size=12)
     steps=st.lists(
         st.one_of(
             st.tuples(st.just("expect"), st.permutations(range(COUNT))),
+            st.tuples(st.just("expect"), st.lists(st.integers(0, 5), max_size=40)),
             st.tuples(st.just("next"), st.integers(1, 9).map(lambda size: [size])),
             st.tuples(st.just("ask"), ROWS),
         ),
@@ -81,13 +82,29 @@ def test_whatever_is_expected_and_asked_for_has_the_bits_of_the_store(
     for kind, rows in steps:
         if kind == "expect":
             order = list(rows)
-            streamed.expect(np.array(order))
+            streamed.expect(np.array(order, dtype=np.int64))
             continue
         if kind == "next":
             rows, order = order[: rows[0]], order[rows[0] :]
         asked = np.array(rows, dtype=np.int64)
         assert np.array_equal(streamed[asked], images[asked])
         assert streamed.in_flight <= MOST
+
+
+def test_images_that_are_repeated_in_an_epoch_are_right_and_soon_ones_decoded_once(
+    streamed: StreamedImages, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = np.tile([0, 1, 2, 0, 0, 1, 3, 0], 4)  # MOST are ahead: one of each is there
+    decoded: list[int] = []
+    start = streamed._start
+    monkeypatch.setattr(streamed, "_start", lambda row: (decoded.append(row), start(row)))
+    streamed.expect(order)
+    for first in range(0, len(order), 4):
+        asked = order[first : first + 4]
+        assert np.array_equal(streamed[asked], images[asked])
+        assert streamed.in_flight <= MOST
+    assert sorted(decoded) == [0, 1, 2, 3]
+    assert streamed.in_flight == 0
 
 
 def test_an_epoch_is_decoded_ahead_and_leaves_nothing(
