@@ -135,7 +135,7 @@ class StreamedImages:
         """
         found = np.empty((len(rows), *self.shape[1:]), dtype=np.uint8)
         asked = dict.fromkeys(rows.tolist())
-        self._follow(asked)
+        self._follow(asked, rows.tolist())
         waiting = deque(row for row in asked if row not in self._flying)
         for row in [*(row for row in asked if row in self._flying), *waiting]:
             if row not in self._flying and len(self._flying) >= self._most:
@@ -152,11 +152,13 @@ class StreamedImages:
                 self._started += 1
         return found
 
-    def _follow(self, asked: Collection[int]) -> None:
+    def _follow(self, asked: Collection[int], rows: list[int]) -> None:
         """Move on in what was expected, to where all of ``asked`` has come; forget it
         when something else is asked for. What is passed over is not wanted any more."""
-        reach = self._coming[self._taken : self._taken + len(asked) + self._most].tolist()
+        reach = self._coming[self._taken : self._taken + len(rows) + self._most].tolist()
         to_come, passed = set(asked), 0
+        if sorted(reach[: len(rows)]) == sorted(rows):
+            to_come, passed = set(), len(rows)
         while to_come and passed < len(reach):
             to_come.discard(reach[passed])
             passed += 1
