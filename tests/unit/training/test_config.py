@@ -14,7 +14,7 @@ from search.training.config import SETTINGS, TrialConfig, settings_of, trial_con
 from search.training.inputs import trial_data
 
 SIZES = {"resnet50": 224, "vit_b_16": 224}
-LIGHT = ("config", "report", "faults", "draws", "augmentation", "metrics", "schedule")
+LIGHT = ("config", "report", "faults", "draws", "augmentation", "recipe", "metrics", "schedule")
 
 
 def test_settings_that_are_not_named_take_their_defaults() -> None:

