@@ -185,8 +185,8 @@ def _space(start: Start) -> list[str]:
     lines = []
     if not start.machine.gpus:
         lines += [
-            _line(f"  backbone: [{', '.join(_FOR_CPUS)}]", ""),
-            _line("", "small ones: no GPU here; search backbones lists others"),
+            "  # small ones: no GPU here; `search backbones` lists others",
+            f"  backbone: [{', '.join(_FOR_CPUS)}]",
         ]
     if start.image_size is not None:
         lines.append(_line(f"  image_size: {start.image_size}", start.size_why))
@@ -226,7 +226,5 @@ _WORDS = {"true", "false", "null", "yes", "no", "on", "off"}
 
 def _line(text: str, why: str) -> str:
     """The text with its comment at the usual column."""
-    if not why:
-        return text
     gap = "  " if len(text) >= _WHERE - 2 else " " * (_WHERE - len(text))
     return f"{text}{gap}# {why}"

@@ -21,6 +21,10 @@ class Known:
     """Every backbone by name."""
     tags: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """The weights that each backbone can start from."""
+    backbones: tuple[str, ...] = ()
+    """The names that this space lists: what a pattern in a condition stands for."""
+    lenient: bool = False
+    """As :attr:`PlacedSpace.lenient`."""
     full_depth: Callable[[Mapping[str, Value]], int] = lambda values: 1
     """The first epoch at the final depth of a trial with such settings."""
 

@@ -376,6 +376,8 @@ def _when(settings: Mapping[str, Setting]) -> Schema:
     conditions: dict[str, Schema] = {}
     for name, setting in settings.items():
         value = _ref(f"value_{name}")
+        if setting.kind == "backbone":
+            value = {"anyOf": [value, {"type": "string", "pattern": "[*?]"}]}
         tests: list[Schema] = [value, {"type": "array", "items": value, "minItems": 1}]
         if setting.kind in ("int", "float"):
             edge = {"type": ["number", "null"]}

@@ -82,7 +82,8 @@ def check_conditions(
                         f"when of {param.name}: {name} is never {plain(value)}",
                         _possible(by_name[name]),
                     )
-            if not placed.values and not any(meets(domain, placed.condition) for domain in domains):
+            in_range = any(meets(domain, placed.condition) for domain in domains)
+            if placed.condition.values is None and not in_range:
                 report.error(
                     placed.place,
                     f"when of {param.name}: {name} is never in this range",

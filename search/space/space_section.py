@@ -7,6 +7,8 @@ take. The second part needs a sound first one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from search.problems import did_you_mean
 from search.space.colons import told_of_slip
 from search.space.domain_text import read_branches
@@ -21,6 +23,7 @@ from search.space.space_checks import (
     needs,
     ordered_params,
 )
+from search.space.when import backbones_named
 
 
 def read_space(
@@ -39,6 +42,8 @@ def read_space(
         if not told_of_slip(node, known.settings, report):
             report.error(node.place, f"space is {kind_of(node)}, not a mapping", "lr: 1e-3")
         return PlacedSpace(params=(), sound=False)
+    usual = str(known.settings["backbone"].default) if "backbone" in known.settings else ""
+    known = replace(known, backbones=backbones_named(node, usual), lenient=lenient)
     params = []
     for entry in node.entries:
         setting = known.settings.get(entry.name)

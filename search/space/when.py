@@ -1,11 +1,17 @@
-"""``when:`` -> conditions. Values are typed here; reach is checked later."""
+"""``when:`` -> conditions. Values are typed here; reach is checked later.
+
+A backbone can be named by a pattern (``vit_*``), which stands for those of the space's
+backbones that are like it: a family is told apart without a list of its names.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 
+from search.problems import Place
 from search.space.domains import Condition, same
-from search.space.nodes import Entries, Entry, Items, Node, kind_of
+from search.space.nodes import Entries, Entry, Items, Node, Scalar, kind_of, listed, quote
 from search.space.placed import Known, PlacedCondition
 from search.space.report import Report
 from search.space.scalars import ANY, fields_of, number, plain, unknown_key
@@ -56,7 +62,9 @@ def _condition(
     if len(nodes) > MAX_VALUES:
         report.error(entry.value.place, f"{what} lists {len(nodes)} values", "min and max")
         return None
-    read = [(read_value(node, setting, known, report, what), node) for node in nodes]
+    like = [node for node in nodes if setting.kind == "backbone" and _is_pattern(node)]
+    named = [node for node in nodes if node not in like]
+    read = [(read_value(node, setting, known, report, what), node) for node in named]
     if any(value is None for value, _ in read):
         return None
     values = tuple((value, node.place) for value, node in read if value is not None)
@@ -64,11 +72,51 @@ def _condition(
         if any(same(value, earlier) for earlier, _ in values[:index]):
             report.error(place, f"{what}: {plain(value)} is listed twice", "remove one of them")
             return None
+    for node in like:
+        values += _matching(node, known, [value for value, _ in values])
+    if like and not values and report.strict(entry.key.place, lenient=known.lenient):
+        words = listed([node.raw for node in like if isinstance(node, Scalar)])
+        report.error(
+            entry.value.place,
+            f"{what}: no backbone of the space is like {quote(words)}",
+            f"one of {listed(known.backbones)}",
+        )
     return PlacedCondition(
         condition=Condition(param=setting.name, values=tuple(value for value, _ in values)),
         place=entry.key.place,
         values=values,
     )
+
+
+def _is_pattern(node: Node) -> bool:
+    return (
+        isinstance(node, Scalar) and isinstance(node.value, str) and bool({"*", "?"} & {*node.raw})
+    )
+
+
+def _matching(node: Node, known: Known, given: list[Value]) -> tuple[tuple[Value, Place], ...]:
+    """The space's backbones that a pattern stands for, but those given already."""
+    assert isinstance(node, Scalar)
+    names = [name for name in known.backbones if name not in given]
+    return tuple((name, node.place) for name in names if fnmatchcase(name, node.raw))
+
+
+def backbones_named(node: Entries, default: str) -> tuple[str, ...]:
+    """Every name that the space's ``backbone`` lists, whatever its form."""
+    entry = node.get("backbone")
+    if entry is None:
+        return (default,)
+    found: list[str] = []
+    waiting: list[Node] = [entry.value]
+    while waiting:
+        match waiting.pop(0):
+            case Scalar(raw=raw):
+                found.append(raw)
+            case Items(items=items):
+                waiting += items
+            case Entries(entries=entries):
+                waiting += [each.value for each in entries if each.name in ("choice", "value")]
+    return tuple(dict.fromkeys(found))
 
 
 def _bounds(entry: Entry, setting: Setting, what: str, report: Report) -> PlacedCondition | None:

@@ -1,0 +1,319 @@
+"""``search init``: what it says of images, and the space file that it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from search.cli.extended import fetch, presets
+from search.cli.main import app
+from search.cli.options import SpaceFlags
+from search.cli.space_file import load_space
+from search.problems import Exit, SearchError
+from search.space.load import Loaded
+
+np = pytest.importorskip("numpy")
+image = pytest.importorskip("PIL.Image")
+
+
+def search(*arguments: str, status: int = 0) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app(list(arguments), prog_name="search")
+    assert (ended.value.code or 0) == status
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEARCH_STORAGE", raising=False)
+    monkeypatch.setenv("SEARCH_CACHE", str(tmp_path / "cache"))
+
+
+def scene(path: Path, seed: int, *, side: int = 96) -> None:
+    """A picture with large shapes, another for each seed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    coarse = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    image.fromarray(coarse).resize((side, side), image.Resampling.BICUBIC).save(path)
+
+
+def flowers(folder: Path, *, rose: int = 6, tulip: int = 4, side: int = 96) -> Path:
+    for index in range(rose):
+        scene(folder / "rose" / f"{index}.png", index, side=side)
+    for index in range(tulip):
+        scene(folder / "tulip" / f"{index}.png", 100 + index, side=side)
+    return folder
+
+
+def written(folder: Path = Path("study")) -> Loaded:
+    return load_space(folder / "space.yaml", SpaceFlags(), env={})
+
+
+def report(capsys: pytest.CaptureFixture[str], *more: str, status: int = 0) -> dict[str, object]:
+    search("init", "study", "--data", "flowers", "--json", *more, status=status)
+    found: dict[str, object] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_it_writes_a_file_that_plan_accepts_with_every_line_explained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flowers(tmp_path / "flowers")
+    search("init", "study", "--data", "flowers")
+    printed = capsys.readouterr()
+    assert printed.out.startswith("flowers: 10 images\n")
+    assert "next\n  search plan study/space.yaml\n" in printed.out
+    spec = written().spec
+    assert (spec.name, spec.data.path) == ("flowers", str(tmp_path / "flowers"))
+    lines = Path("study/space.yaml").read_text().splitlines()
+    for before, line in pairwise(lines):
+        key, _, value = line.partition(":")
+        if value.strip() and not line.startswith("#"):
+            assert " # " in line or before.strip().startswith("# "), line
+            assert key.strip() in ("backbone", "path") or len(line) <= 100
+    search("plan", "study/space.yaml")
+
+
+def test_few_images_lead_to_the_preset_for_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flowers(tmp_path / "flowers")
+    found = report(capsys)
+    assert found["learnt"] == 6  # 10 images, less 20 % each for val and test
+    assert found["preset"] == {
+        "name": "preset/small-data",
+        "why": "6 images to learn from, fewer than 2,000",
+    }
+    assert written().extends == ("preset/small-data",)
+
+
+def test_another_preset_can_be_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flowers(tmp_path / "flowers")
+    report(capsys, "--preset", "balanced")
+    assert written().extends == ("preset/balanced",)
+    search("init", "other", "--preset", "balance", status=Exit.USAGE)
+    assert "fix: preset/balanced" in capsys.readouterr().err
+
+
+def test_classes_sizes_and_balance_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flowers(tmp_path / "flowers", rose=12, tulip=3, side=64)
+    found = report(capsys)
+    assert found["classes"] == [
+        {"name": "rose", "images": 12, "parts": {}},
+        {"name": "tulip", "images": 3, "parts": {}},
+    ]
+    assert found["imbalance"] == 4.0
+    assert found["short_side"] == {"min": 64, "median": 64, "max": 64}
+    (branch,) = written().spec.space["image_size"].branches
+    assert branch.domain.value == 64  # type: ignore[union-attr]  # more would be invented
+    search("init", "study", "--data", "flowers", "--force")
+    assert "4.0 times as many images" in capsys.readouterr().out
+
+
+def test_damaged_images_are_listed_and_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flowers(tmp_path / "flowers")
+    (tmp_path / "flowers" / "rose" / "torn.jpg").write_bytes(b"no image")
+    (tmp_path / "flowers" / "rose" / "empty.png").touch()
+    assert report(capsys)["unreadable"] == [
+        {"path": "rose/empty.png", "reason": "is empty (0 bytes)"},
+        {"path": "rose/torn.jpg", "reason": "is none of JPEG, PNG, WEBP, BMP, TIFF, GIF"},
+    ]
+    assert written().spec.data.max_bad == 2
+
+
+def test_copies_and_near_copies_are_found_also_across_parts_and_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "flowers"
+    for part, first in (("train", 0), ("val", 1000), ("test", 2000)):
+        for index in range(5):
+            scene(root / part / "rose" / f"{index}.png", first + index)
+            scene(root / part / "tulip" / f"{index}.png", first + 100 + index)
+    one = root / "train" / "rose" / "0.png"
+    (root / "train" / "tulip" / "copy.png").write_bytes(one.read_bytes())
+    with image.open(root / "train" / "rose" / "1.png") as opened:
+        opened.resize((64, 64)).convert("RGB").save(root / "test" / "rose" / "near.jpg", quality=80)
+    found = report(capsys)
+    assert found["copies"] == [
+        {
+            "paths": ["train/rose/0.png", "train/tulip/copy.png"],
+            "classes": ["rose", "tulip"],
+            "parts": ["train"],
+        }
+    ]
+    assert found["near_copies"] == [
+        {
+            "paths": ["test/rose/near.jpg", "train/rose/1.png"],
+            "classes": ["rose"],
+            "parts": ["test", "train"],
+        }
+    ]
+    search("init", "study", "--data", "flowers", "--force")
+    printed = capsys.readouterr().out
+    assert "1 group in several classes: look at their labels" in printed
+    assert "1 group in several of train, val and test: figures flatter" in printed
+    assert "# no split: the data bring test, train, val" in Path("study/space.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "objective"),
+    [
+        pytest.param(["cat", "dog"], "multiclass", "balanced_accuracy", id="classes"),
+        pytest.param(["cat", "cat|dog"], "multilabel", "mAP", id="several"),
+        pytest.param([f"{n / 7}" for n in range(24)], "regression", "mae", id="numbers"),
+        pytest.param(["1", "2", "3"], "multiclass", "balanced_accuracy", id="digits"),
+    ],
+)
+def test_a_manifest_says_its_task(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    labels: list[str],
+    task: str,
+    objective: str,
+) -> None:
+    rows = ["path,label"]
+    for index in range(24):
+        scene(tmp_path / "photos" / f"{index}.png", index)
+        rows.append(f"photos/{index}.png,{labels[index % len(labels)]}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    search("init", "study", "--data", "list.csv", "--json")
+    assert json.loads(capsys.readouterr().out)["task"] == task
+    spec = written().spec
+    assert (spec.data.task, spec.data.manifest, spec.objective) == (
+        task,
+        str(tmp_path / "list.csv"),
+        objective,
+    )
+
+
+def test_images_of_the_folder_itself_are_meant_where_none_are_named(tmp_path: Path) -> None:
+    flowers(tmp_path / "flowers")
+    search("init", "flowers")
+    assert written(Path("flowers")).spec.data.path == str(tmp_path / "flowers")
+
+
+def test_nothing_is_replaced_without_force(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flowers(tmp_path / "flowers")
+    Path("study").mkdir()
+    Path("study/space.yaml").write_text("mine")
+    search("init", "study", "--data", "flowers", status=Exit.USAGE)
+    assert Path("study/space.yaml").read_text() == "mine"
+    assert "study/space.yaml is there already" in capsys.readouterr().err
+    search("init", "study", "--data", "flowers", "--force")
+    assert written().spec.name == "flowers"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        pytest.param(["--data", "flowers"], 2, "needs a folder to write to", id="no_folder"),
+        pytest.param(["study", "--data", "nonesuch"], 3, "nonesuch does not exist", id="no_data"),
+        pytest.param(["study", "--data", "file"], 3, "file is a file, not a folder", id="file"),
+        pytest.param(["study", "--data", "empty"], 3, "holds no class folders", id="empty"),
+        pytest.param(["study", "--data", "no.csv"], 3, "no.csv does not exist", id="no_manifest"),
+        pytest.param(["file", "--data", "flowers"], 2, "file is a file, not a folder", id="target"),
+        pytest.param(["file/x", "--data", "flowers"], 2, "file/x/space.yaml cannot be", id="under"),
+        pytest.param(["study", "--data", "one"], 3, "has the single class 'rose'", id="one_class"),
+        pytest.param(["study", "--data", "s3://k:v@b/x"], 2, "URL with credentials", id="secret"),
+        pytest.param(["study", "--preset", "../x"], 2, "there is no preset", id="preset"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_nothing_is_written(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    status: int,
+    said: str,
+) -> None:
+    flowers(tmp_path / "flowers", rose=3, tulip=3)
+    for index in range(3):
+        scene(tmp_path / "one" / "rose" / f"{index}.png", index)
+    Path("empty").mkdir()
+    Path("file").touch()
+    search("init", *arguments, status=status)
+    printed = capsys.readouterr()
+    assert said in printed.err
+    assert "Traceback" not in printed.err
+    assert not list(tmp_path.rglob("space.yaml"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a b # c: {d}", "quote'\"\\s", "n\u00e4m\u2028e\x85", "yes", "\U0001f33b"]
+)
+def test_any_name_of_a_folder_comes_back_from_the_file(tmp_path: Path, name: str) -> None:
+    flowers(tmp_path / name, rose=3, tulip=3)
+    search("init", "study", "--data", name)
+    assert written().spec.data.path == str(tmp_path / name)
+
+
+def test_without_a_folder_presets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    search("init")
+    assert "preset/small-data\n  For a few hundred images" in capsys.readouterr().out
+    search("init", "--json")
+    listed = json.loads(capsys.readouterr().out)["presets"]
+    assert [each["name"] for each in listed] == ["preset/balanced", "preset/small-data"]
+
+
+@pytest.mark.parametrize("name", ["preset/balanced", "preset/small-data"])
+def test_a_preset_stands_the_check_alone_and_extended(tmp_path: Path, name: str) -> None:
+    """Alone nothing of it is void: no branch that is never used, no doubled condition."""
+    assert presets()[name].startswith("For ")
+    data = "\ndata: {sample: solar-cells}\n"
+    alone = load_space(Path("p.yaml"), SpaceFlags(), env={}, text=fetch(name).text.decode() + data)
+    extended = load_space(Path("p.yaml"), SpaceFlags(), env={}, text=f"extends: {name}{data}")
+    assert alone.spec.space.params == extended.spec.space.params
+    assert alone.spec == extended.spec
+
+
+def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
+    with pytest.raises(SearchError, match="fix: preset/small-data"):
+        fetch("preset/smal-data")
+
+
+def test_a_file_extends_another_by_its_path_and_itself_by_none(tmp_path: Path) -> None:
+    Path("base.yaml").write_text("data: {path: x}\nspace: {lr: [1e-3, 1e-2]}")
+    Path("mine.yaml").write_text("extends: base.yaml")
+    assert load_space(Path("mine.yaml"), SpaceFlags(), env={}, images=False).extends == (
+        "base.yaml",
+    )
+    Path("base.yaml").write_text(f"extends: {tmp_path}/mine.yaml")
+    with pytest.raises(SearchError, match=r"files extend each other: mine\.yaml -> base\.yaml"):
+        load_space(Path("mine.yaml"), SpaceFlags(), env={}, images=False)
+
+
+@pytest.mark.slow
+def test_neither_torch_nor_ray_is_imported_and_the_rest_left_alone(tmp_path: Path) -> None:
+    flowers(tmp_path / "flowers", rose=30, tulip=30)
+    program = (
+        "import atexit, sys\n"
+        "heavy = ('torch', 'torchvision', 'timm', 'ray', 'sklearn', 'scipy', 'optuna')\n"
+        "atexit.register(lambda: print('HEAVY', *(m for m in heavy if m in sys.modules)))\n"
+        "from search.cli.main import main\n"
+        "sys.argv[0] = 'search'\n"
+        "if __name__ == '__main__':\n    main()\n"
+    )
+    (tmp_path / "program.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "program.py", "init", "study", "--data", "flowers"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1].strip() == "HEAVY"
+    assert [each.name for each in (tmp_path / "study").iterdir()] == ["space.yaml"]
