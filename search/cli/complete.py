@@ -26,19 +26,11 @@ def complete_spaces(incomplete: str) -> list[str]:
 
 
 def complete_sets(incomplete: str) -> list[str]:
-    """``space.SETTING=`` for every setting, and the usual other keys."""
+    """``space.SETTING=`` for every setting, and every other key of a space file."""
+    from search.space.schema import keys, schema
     from search.training.config import SETTINGS
 
-    keys = [f"space.{name}" for name in SETTINGS]
-    keys += [
-        "epochs.min",
-        "epochs.max",
-        "patience.epochs",
-        "objective",
-        "study.seed",
-        "data.max_images",
-    ]
-    return [f"{key}=" for key in keys if key.startswith(incomplete)]
+    return [f"{key}=" for key in keys(schema(SETTINGS, [])) if key.startswith(incomplete)]
 
 
 def complete_backbones(incomplete: str) -> list[str]:
