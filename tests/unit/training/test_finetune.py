@@ -71,7 +71,24 @@ def test_a_block_moves_from_its_epoch_on_and_not_a_bit_before(
         assert _moved(before, whole, owners) == wanted
 
 
-@pytest.mark.parametrize("changes", STRATEGIES)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *STRATEGIES,
+        pytest.param(
+            {
+                "finetune": "gradual",
+                "unfreeze_depth": 2,
+                "optimiser": "sgd",
+                "clip_norm": 0.5,
+                "ema": 0.9,
+                "layer_decay": 0.5,
+            },
+            id="gradual_with_sgd_clipped_and_averaged",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
 def test_cut_at_any_epoch_it_goes_on_to_the_bit(
     changes: dict[str, Any], other: Other, curve: Curve, tmp_path: Path
 ) -> None:
