@@ -64,7 +64,7 @@ def _presets() -> dict[str, Traversable]:
 
 def _opening(text: str) -> str:
     """The first paragraph of comments, on one line."""
-    lines = []
+    lines: list[str] = []
     for line in text.splitlines():
         if not line.startswith("#") or line.strip() == "#":
             if lines:

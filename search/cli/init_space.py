@@ -188,6 +188,9 @@ def _space(start: Start) -> list[str]:
             "  # small ones: no GPU here; `search backbones` lists others",
             f"  backbone: [{', '.join(_FOR_CPUS)}]",
         ]
+    if start.imbalance >= UNEVEN and start.data.task == "multiclass":
+        why = f"the largest class has {start.imbalance:.1f} times the images of the smallest"
+        lines.append(_line("  class_imbalance: [none, auto]", why))
     if start.image_size is not None:
         lines.append(_line(f"  image_size: {start.image_size}", start.size_why))
     return lines or [_line("  batch_size: 32", "images a step; less where memory is short")]

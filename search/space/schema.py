@@ -223,7 +223,7 @@ def _removable(property: Schema) -> Schema:
     elif "enum" in inner:
         inner["enum"] = [*inner["enum"], None]
     else:
-        kept = {name: inner.pop(name) for name in ("description", "default") if name in inner}
+        kept: Schema = {key: inner.pop(key) for key in ("description", "default") if key in inner}
         forms = inner.get("anyOf", [inner])
         inner = {**kept, "anyOf": [*forms, _ref("removed")]}
     return inner
@@ -248,7 +248,7 @@ def _seed(description: str) -> Schema:
 
 
 def _data() -> Schema:
-    share = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.2}
+    share: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.2}
     where: Schema = {"type": ["string", "number", "null"]}
     return _section(
         "Where the images are: one of path, manifest, sample; or --data FOLDER.",
