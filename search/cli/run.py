@@ -161,6 +161,7 @@ def _search(
             recorder = _open(spec, ready, folder, lease)
             return recorder, ready, RunEnd()
         listen(Preparing(what="starting Ray"))
+        from search.cli.trial_files import trial_files
         from search.tuning.aside import aside
         from search.tuning.cluster import connected
         from search.tuning.driver import execute
@@ -172,7 +173,7 @@ def _search(
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder, lease)
             opened()
-            _say_what_is_ready(ready, listen)
+            _say_what_is_ready(spec, ready, listen)
             _say_where_it_stands(recorder, spec, listen)
             allocation = allocate(cluster.nodes, spec.resources)
             job = TrialJob(
@@ -213,6 +214,7 @@ def _search(
                 cluster=cluster,
                 allocation=allocation,
                 listener=listen,
+                files=trial_files(folder, recorder.spec),
             )
     return recorder, ready, end
 
@@ -221,6 +223,7 @@ def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder
     """Create the study or go on with it, and keep its image table beside it."""
     from search.data.files import write_whole
     from search.space.narrow import narrow
+    from search.study.artifacts import ARTIFACTS
     from search.study.opening import StudyFacts, open_study
     from search.training.config import SETTINGS
     from search.tuning.homes import TRIALS, settle_in
@@ -243,16 +246,24 @@ def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder
     )
     if recorder.made:  # an earlier study of that name, whose record is gone
         shutil.rmtree(folder / TRIALS, ignore_errors=True)
+        shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
     settle_in(recorder, folder)
     write_whole(folder / TABLE, ready.table.read_bytes())
     return recorder
 
 
-def _say_what_is_ready(ready: Ready, listen: Listener) -> None:
+def _what_is_learnt(spec: StudySpec, ready: Ready) -> str:
+    if spec.data.task == "regression":
+        return f"a number each{f' in {spec.data.unit}' if spec.data.unit else ''}"
+    several = ", several an image" if spec.data.task == "multilabel" else ""
+    return f"{len(ready.classes)} classes{several}"
+
+
+def _say_what_is_ready(spec: StudySpec, ready: Ready, listen: Listener) -> None:
     counts = ready.counts
     listen(
         Note(
-            text=f"{sum(counts.values())} images, {len(ready.classes)} classes: "
+            text=f"{sum(counts.values())} images, {_what_is_learnt(spec, ready)}: "
             f"{counts['train']} train, {counts['val']} val, {counts['test']} test"
         )
     )

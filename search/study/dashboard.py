@@ -11,10 +11,11 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
 from socketserver import ThreadingMixIn
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from search.problems import fail
+from search.study.artifacts import StudyFiles
 from search.study.storage import connect_read_only, redact
 
 Environ: TypeAlias = dict[str, Any]
@@ -48,7 +49,9 @@ def guarded(application: Application, hosts: tuple[str, ...] = _LOOPBACK) -> App
                 ("Referrer-Policy", "no-referrer"),
                 ("Cross-Origin-Resource-Policy", "same-origin"),
             ]
-            return start_response(status, [*headers, *extra], *rest)
+            # Optuna lets any page read artifacts; here no other page reads anything.
+            own = [each for each in headers if each[0].lower() != "access-control-allow-origin"]
+            return start_response(status, [*own, *extra], *rest)
 
         return application(environ, start)
 
@@ -66,7 +69,7 @@ def application(url: str) -> Application:
         raise fail(f"no studies yet in {redact(url)}", fix="search run spaces/quick.yaml")
     import optuna_dashboard
 
-    return guarded(optuna_dashboard.wsgi(storage))
+    return guarded(optuna_dashboard.wsgi(storage, artifact_store=_Served(storage)))
 
 
 def server(url: str, *, port: int | None = None) -> WSGIServer:
@@ -103,6 +106,19 @@ def forward_line(port: int, env: Mapping[str, str] = os.environ) -> str:
     user = env.get("USER", "")
     host = socket.gethostname()
     return f"ssh -N -L {port}:127.0.0.1:{port} {f'{user}@' if user else ''}{host}"
+
+
+class _Served(StudyFiles):
+    """Files that are not on this machine are not found, as any page; no fault of ours."""
+
+    def open_reader(self, artifact_id: str) -> BinaryIO:
+        from bottle import HTTPError
+        from optuna.artifacts.exceptions import ArtifactNotFound
+
+        try:
+            return super().open_reader(artifact_id)
+        except ArtifactNotFound:
+            raise HTTPError(404, "no such file on this machine") from None
 
 
 class _Server(ThreadingMixIn, WSGIServer):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +22,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
 from search.space.spec import StudySpec
+from search.study.artifacts import described
 from search.study.asking import begin, go_on
 from search.study.known import Known
 from search.study.patience import PATIENCE_SECONDS, Patience
@@ -163,16 +164,21 @@ class Recorder:
                 self._storage.set_trial_user_attr(trial, LAST, plain(attributes))
         self._refresh(number)
 
-    def settle(self, number: int, outcome: Outcome) -> None:
+    def settle(self, number: int, outcome: Outcome, *, files: Sequence[str] = ()) -> None:
         """End a trial: COMPLETE with its best value, PRUNED, or FAIL with a reason.
+
+        Args:
+            number: Of the trial.
+            outcome: How it ends.
+            files: What lies in its folder of artifacts, of ``artifacts.NAMES``.
 
         Raises:
             ValueError: If it is settled otherwise already, waits, or is complete
                 without a value.
         """
-        self._patience.keep_trying(lambda: self._settle(number, outcome))
+        self._patience.keep_trying(lambda: self._settle(number, outcome, files))
 
-    def _settle(self, number: int, outcome: Outcome) -> None:
+    def _settle(self, number: int, outcome: Outcome, files: Sequence[str]) -> None:
         with self._writing():
             view = self._known.views[number]
             state = _OPTUNA[outcome.state]
@@ -190,6 +196,8 @@ class Recorder:
                 view, outcome, seconds=self._seconds(view), now=_now()
             ).items():
                 self._storage.set_trial_user_attr(trial, name, plain(part))
+            for name, text in described(self.spec.name, number, files).items():
+                self._storage.set_trial_system_attr(trial, name, text)
             self._storage.set_trial_state_values(trial, state, None if value is None else [value])
         self._began.pop(number, None)
         self._refresh(number)

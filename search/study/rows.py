@@ -29,6 +29,7 @@ _COLUMNS = (
     "host",
     "micro_batch",
     STOPPED_EARLY,
+    "balance",
 )
 """Of the last report; columns of their own in the dashboard once settled."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from search.training.calibration import calibration
 from search.training.report import EpochReport
 
-WORST = 16
+WORST = 12
 """Images of which it is said what went wrong."""
 _SMALLEST = 1e-38
 """Probabilities are raised to this in the loss, as in ``metrics.py``."""

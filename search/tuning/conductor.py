@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -44,6 +44,8 @@ class Conductor:
         concurrency: Trials at once, >= 1.
         on_settled: Called with the study after a trial was settled and
             recorded (weights are tidied up there).
+        files: Called with a trial's number before it is settled; makes and names what
+            there is to see of it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Conductor:
         listener: Listener,
         concurrency: int,
         on_settled: Callable[[StudyView], None],
+        files: Callable[[int], Sequence[str]] = lambda _: (),
     ) -> None:
         self._spec = spec
         self._recorder = recorder
@@ -81,6 +84,7 @@ class Conductor:
             behind=self._behind,
             listener=listener,
             on_settled=on_settled,
+            files=files,
         )
         self._tally = self._settling.tally
         self.last_progress = time.monotonic()

@@ -13,7 +13,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,7 @@ def execute(
     cluster: Cluster,
     allocation: Allocation,
     listener: Listener,
+    files: Callable[[int, Listener], Sequence[str]] = lambda _number, _say: (),
 ) -> RunEnd:
     """Run trials until the budget is used up or someone stops it.
 
@@ -96,6 +97,8 @@ def execute(
         cluster: Connected.
         allocation: What each trial gets.
         listener: Told of everything; called from two threads, one at a time.
+        files: Called with a trial's number, and whom to tell, before it is settled; makes
+            and names what there is to see of it.
 
     Raises:
         SearchError: If this machine can never take a trial.
@@ -118,6 +121,7 @@ def execute(
         listener=say,
         concurrency=max(1, allocation.concurrency),
         on_settled=settled,
+        files=lambda number: files(number, say),
     )
     fit = _Fit(spec, conductor, resolver(spec, own_size), job, allocation, cluster.scratch)
     stopped_by: int | None = None

@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.problems import Exit, fail
+from search.study.artifacts import FOLDERS
 from search.study.records import State, StudyView
 from search.tuning.job import trial_folder
 
 if TYPE_CHECKING:
     from search.study.record import Recorder
 
-FOLDERS = "folders"
-"""Attribute of a study: absolute paths of all its folders, the latest last."""
 TRIALS = "trials"
 """Where in the folder of a study its trials are."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from search.study.records import Asked, Outcome, StudyView
@@ -21,7 +21,7 @@ class Recorder(Protocol):
         self, number: int, epoch: int, value: float, attributes: Mapping[str, Any]
     ) -> None: ...
 
-    def settle(self, number: int, outcome: Outcome) -> None: ...
+    def settle(self, number: int, outcome: Outcome, *, files: Sequence[str] = ()) -> None: ...
 
     def interrupt(self, number: int) -> None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -42,6 +42,8 @@ class Settling:
         behind: Writes it.
         listener: Told of everything once it is committed, by the thread that writes.
         on_settled: Called there, too, with the study after a trial was settled.
+        files: Called there, too, with a trial's number before it is settled: makes what
+            there is to see of it, and names the files.
     """
 
     def __init__(
@@ -52,11 +54,13 @@ class Settling:
         behind: Behind,
         listener: Listener,
         on_settled: Callable[[StudyView], None],
+        files: Callable[[int], Sequence[str]],
     ) -> None:
         self._recorder = recorder
         self._behind = behind
         self._listener = listener
         self._on_settled = on_settled
+        self._files = files
         self._trials = spec.budget.trials
         self._sign = 1.0 if spec.direction == "maximize" else -1.0
         self.tally = Tally(spec.budget, recorder.view())
@@ -87,13 +91,16 @@ class Settling:
             seconds=self.tally.seconds,
             seconds_left=self.tally.seconds_left,
         )
-        self._behind.put(partial(self._recorder.settle, live.number, outcome))
+        self._behind.put(partial(self._record, live.number, outcome))
         self.save_seconds()
         self._behind.put(
             partial(self._listener, settled),
             lambda: self._on_settled(self._recorder.view()),
             partial(self._listener, progress),
         )
+
+    def _record(self, number: int, outcome: Outcome) -> None:
+        self._recorder.settle(number, outcome, files=self._files(number))
 
     def put_back(self, number: int, epochs: int) -> None:
         """Set a trial back to waiting, with the ``epochs`` that it has reported."""

@@ -104,7 +104,10 @@ class FineTune(tune.Trainable):
             "epoch": report.epoch,
             "value": float(report.metrics[self._job.objective]),
             "told": Told(
-                attributes=_attributes(report, at_once=self._memory.at_once, of=wanted),
+                attributes={
+                    **_attributes(report, at_once=self._memory.at_once, of=wanted),
+                    **({} if self._balance is None else {"balance": self._balance}),
+                },
                 notes=notes,
                 store_notes=store_notes,
             ),
@@ -114,6 +117,7 @@ class FineTune(tune.Trainable):
         self._trial, self._number, reported = unpack(config)
         self._notes, self._store_notes = [], []
         self._memory = None
+        self._balance = self._worker.balance(self._trial)
         self._epochs = self._train(self._trial, reported)
 
     def _train(self, trial: TrialConfig, reported: int) -> Iterator[EpochReport]:

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,10 +33,12 @@ from search.training.inputs import Pixels, TrialData, trial_data
 from search.training.report import EpochReport
 from search.training.reset import reset
 from search.training.resident import resident
+from search.training.sampling import Balance, balance_of, class_counts
 from search.training.stored import StoredPrefix, StoreSettings
 from search.training.worth import Worth
 from search.tuning.job import TrialJob
 from search.tuning.node import at_home, table_of
+from search.tuning.shown import Showing
 
 _KEPT_BACKBONES = 2
 """Pretrained tensors stay in memory for this many backbones."""
@@ -99,13 +102,14 @@ class Worker:
             store_note: Told what a person should know of stored images and features.
         """
         backbone = self._job.backbone(config.backbone)
+        data = self._data(config, backbone.preprocessing.interpolation, store_note)
         yield from fit(
             config,
-            data=self._data(config, backbone.preprocessing.interpolation, store_note),
+            data=data,
             weights=self._state(config.backbone),
             preprocessing=backbone.preprocessing,
             weights_hash=backbone.sha256,
-            classes=len(self._table.classes),
+            classes=self._table.outputs,
             device=self._device(),
             folder=folder,
             objective=self._job.objective,
@@ -115,7 +119,20 @@ class Worker:
             patience=self._job.patience,
             prefix=partial(StoredPrefix, settings=self._store, note=store_note),
             note=note,
+            show=Showing(
+                folder,
+                data.val.labels if self._table.task == "multiclass" else None,
+                [row.path for row in self._table.part("val")],
+                note,
+            ),
         )
+
+    def balance(self, config: TrialConfig) -> Balance | None:
+        """What ``class_imbalance: auto`` comes to; None where nothing was left to it."""
+        if config.class_imbalance != "auto" or self._table.task != "multiclass":
+            return None
+        labels_N = np.array([row.label for row in self._table.part("train")])
+        return balance_of("auto", class_counts(labels_N, len(self._table.classes)))
 
     def _data(
         self, config: TrialConfig, interpolation: str, note: Callable[[str], None]

@@ -1,0 +1,185 @@
+"""Pictures of a trial, drawn with Pillow: curves, a confusion matrix, images with words.
+
+Pillow is here already, and draws one in milliseconds; a plotting library would take
+seconds of a run's own process to be imported. Pure: values in, pictures out.
+
+K classes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PIL import Image, ImageDraw, ImageFont
+
+from search.problems import printable
+
+_INK, _FAINT, _PAPER = (40, 40, 40), (200, 200, 200), (255, 255, 255)
+_COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
+"""Of Okabe and Ito's palette: told apart by everyone."""
+_WIDTH, _HEIGHT, _MARGIN = 480, 260, 48
+TILE = 128
+"""Side of an image among others, pixels."""
+_LONGEST = 24
+_NAMED = 40
+"""Classes up to which a confusion matrix has their names, and numbers in its cells."""
+_LARGEST = 1000
+"""Side of a confusion matrix without names, pixels, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """Values by epoch, from the first; None where there is none."""
+
+    name: str
+    values: Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tile:
+    """An image with a line or two under it; None where the image is not to be had."""
+
+    image: Image.Image | None
+    words: Sequence[str]
+
+
+def png(picture: Image.Image) -> bytes:
+    """As the bytes of a file."""
+    file = io.BytesIO()
+    picture.save(file, format="PNG")
+    return file.getvalue()
+
+
+def curves(panels: Sequence[Sequence[Line]], best: int | None) -> Image.Image:
+    """Panels under each other, epochs to the right.
+
+    Args:
+        panels: Lines of each, on an axis of their own.
+        best: Epoch to mark, 1-based.
+    """
+    picture = Image.new("RGB", (_WIDTH, _HEIGHT * len(panels)), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    for number, lines in enumerate(panels):
+        _panel(draw, lines, best, top=number * _HEIGHT)
+    return picture
+
+
+def _panel(draw: ImageDraw.ImageDraw, lines: Sequence[Line], best: int | None, top: int) -> None:
+    known = [value for line in lines for value in line.values if value is not None]
+    low, high = (min(known), max(known)) if known else (0.0, 1.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    epochs = max((len(line.values) for line in lines), default=1)
+    left, right = _MARGIN, _WIDTH - 12
+    bottom, upper = top + _HEIGHT - 28, top + 28
+
+    def at(epoch: int, value: float) -> tuple[float, float]:
+        x = left + (right - left) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
+        return x, bottom - (bottom - upper) * (value - low) / (high - low)
+
+    draw.rectangle((left, upper, right, bottom), outline=_FAINT)
+    if best is not None:
+        x, _ = at(best, low)
+        draw.line((x, upper, x, bottom), fill=_FAINT, width=2)
+    for value, y in ((high, upper), (low, bottom)):
+        draw.text((left - 4, y), f"{value:.3g}", fill=_INK, font=_font(11), anchor="rm")
+    draw.text((left, bottom + 4), "1", fill=_INK, font=_font(11), anchor="ma")
+    draw.text((right, bottom + 4), f"{epochs}", fill=_INK, font=_font(11), anchor="ra")
+    draw.text(((left + right) / 2, bottom + 4), "epoch", fill=_INK, font=_font(11), anchor="ma")
+    across = float(left)
+    for line, colour in zip(lines, _COLOURS, strict=False):
+        points = [at(n, value) for n, value in enumerate(line.values, 1) if value is not None]
+        draw.line(points, fill=colour, width=2)
+        for place, height in points if len(points) <= _NAMED else ():
+            draw.ellipse((place - 2, height - 2, place + 2, height + 2), fill=colour)
+        draw.text((across, upper - 6), line.name, fill=colour, font=_font(13), anchor="ls")
+        across += draw.textlength(line.name, font=_font(13)) + 16
+
+
+def matrix(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Image.Image:
+    """A confusion matrix: true classes downwards, predicted ones to the right.
+
+    Args:
+        names: K.
+        cells: (true, predicted, images) where there are any. A cell is as dark as its
+            share of the true class's images.
+    """
+    totals = [0] * len(names)
+    for true, _, count in cells:
+        totals[true] += count
+    if len(names) > _NAMED:
+        side = max(1, _LARGEST // len(names))
+        picture = Image.new("RGB", (side * len(names), side * len(names)), _PAPER)
+        draw = ImageDraw.Draw(picture)
+        for true, called, count in cells:
+            shade = _shade(count / totals[true])
+            x, y = called * side, true * side
+            draw.rectangle((x, y, x + side - 1, y + side - 1), fill=shade)
+        return picture
+    labels = [_cut(name) for name in names]
+    font, side = _font(12), 34
+    edge = 16 + math.ceil(max(font.getlength(label) for label in labels))
+    picture = Image.new(
+        "RGB", (edge + side * len(names) + 8, edge + side * len(names) + 24), _PAPER
+    )
+    draw = ImageDraw.Draw(picture)
+    for place, label in enumerate(labels):
+        middle = 24 + side * place + side / 2
+        draw.text((edge - 6, middle), label, fill=_INK, font=font, anchor="rm")
+        _upright(picture, label, x=edge + side * place + side // 2, y=28 + side * len(names))
+    for true, called, count in cells:
+        share = count / totals[true]
+        x, y = edge + called * side, 24 + true * side
+        draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_shade(share))
+        ink = _PAPER if share > 0.5 else _INK
+        draw.text((x + side / 2, y + side / 2), f"{count}", fill=ink, font=font, anchor="mm")
+    draw.rectangle((edge, 24, edge + side * len(names), 24 + side * len(names)), outline=_FAINT)
+    draw.text((edge, 18), "true class by called class, images", fill=_INK, font=font, anchor="ls")
+    return picture
+
+
+def tiles(shown: Sequence[Tile], *, columns: int = 4) -> Image.Image:
+    """Images in rows, with their words under them."""
+    wide, high = TILE + 56, TILE + 16 * max((len(tile.words) for tile in shown), default=0) + 12
+    rows = max(1, -(-len(shown) // columns))
+    picture = Image.new("RGB", (columns * wide + 8, rows * high + 8), _PAPER)
+    draw = ImageDraw.Draw(picture)
+    for number, tile in enumerate(shown):
+        x, y = 8 + number % columns * wide, 8 + number // columns * high
+        if tile.image is None:
+            draw.rectangle((x, y, x + TILE, y + TILE), outline=_FAINT)
+        else:
+            picture.paste(tile.image.resize((TILE, TILE)), (x, y))
+        for place, words in enumerate(tile.words):
+            draw.text((x, y + TILE + 2 + 16 * place), _cut(words), fill=_INK, font=_font(12))
+    if not shown:
+        draw.text((8, 8), "no errors", fill=_INK, font=_font(13))
+    return picture
+
+
+def _upright(picture: Image.Image, text: str, *, x: int, y: int) -> None:
+    """Text that reads upwards, its end under ``y``."""
+    font = _font(12)
+    strip = Image.new("RGB", (math.ceil(font.getlength(text)) + 2, 16), _PAPER)
+    ImageDraw.Draw(strip).text((0, 0), text, fill=_INK, font=font)
+    picture.paste(strip.rotate(90, expand=True), (x - 8, y))
+
+
+def _shade(share: float) -> tuple[int, int, int]:
+    red, green, blue = (round(255 - (255 - each) * share) for each in _COLOURS[0])
+    return red, green, blue
+
+
+def _cut(text: str) -> str:
+    """One line that is not too long. The font has Latin letters alone; the JSON has all."""
+    text = printable(text).replace("\t", " ")
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
