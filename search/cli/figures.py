@@ -18,10 +18,14 @@ MAIN_SETTINGS = ("backbone", "unfreeze_depth", "lr", "backbone_lr_scale", "augme
 
 
 def metric(value: float | None) -> str:
-    """A metric with three decimals: ``0.713``; ``-`` when there is none."""
+    """A metric with three decimals: ``0.713``; ``-`` when there is none. Of a very small
+    or large one, which an error in a unit can be, four digits: ``1.235e-05``."""
     if value is None:
         return "-"
-    return f"{value:.3f}" if math.isfinite(value) else "nan"
+    if not math.isfinite(value):
+        return "nan"
+    usual = abs(value) < 1e-9 or 0.001 <= abs(value) < 100_000  # 1e-17 is 0, rounded
+    return f"{value:.3f}" if usual else f"{value:.4g}"
 
 
 def setting(value: Value) -> str:

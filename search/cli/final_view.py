@@ -133,7 +133,10 @@ def final_lines(document: FinalDocument, *, width: int | None) -> list[str]:
         if best.test is not None:
             lines += ["", *_measures(best.test, document, width)]
             lines += _differences(document, width)
-            lines += ["", *class_lines(best.test), "", *confusion_lines(best.test, width=width)]
+            if best.test.classes:
+                lines += ["", *class_lines(best.test)]
+            if best.test.cells:
+                lines += ["", *confusion_lines(best.test, width=width)]
     return [*lines, "", *_next(document, width)]
 
 

@@ -39,13 +39,18 @@ def difference(comparison: Comparison) -> tuple[str, str]:
     """The difference with its interval, and what to make of it."""
     if not tells(comparison):
         verdict = "the same" if comparison.difference == 0 else "too few images for an interval"
-        return f"{comparison.difference:+.3f}", verdict
+        return signed(comparison.difference), verdict
     low, high = comparison.interval.low, comparison.interval.high
     if comparison.within_noise:
         verdict = "within noise"
     else:
         verdict = "better" if comparison.better else "worse"
-    return f"{comparison.difference:+.3f} [{low:+.3f}, {high:+.3f}]", verdict
+    return f"{signed(comparison.difference)} [{signed(low)}, {signed(high)}]", verdict
+
+
+def signed(value: float) -> str:
+    """A metric's difference, with its sign."""
+    return f"{'' if value < 0 else '+'}{metric(value + 0.0)}"
 
 
 def few_images(verdict: str, n: int) -> str:

@@ -130,6 +130,7 @@ def gather(
         places=(
             *((("extends", ", which extends ".join(loaded.extends)),) if loaded.extends else ()),
             ("sample" if spec.data.sample is not None else "data", data_place(spec.data)),
+            *((("task", _task(spec)),) if spec.data.task != "multiclass" else ()),
             ("storage", redact(absolute_storage(spec.storage))),
             ("checkpoints", str(checkpoints)),
             ("cache", str(cache)),
@@ -140,6 +141,11 @@ def gather(
         extends=loaded.extends,
         origins=loaded.origins,
     )
+
+
+def _task(spec: StudySpec) -> str:
+    unit = spec.data.unit
+    return f"{spec.data.task}, in {unit}" if unit else spec.data.task
 
 
 def backbone_rows(spec: StudySpec, cache: Path) -> tuple[WeightsRow, ...]:

@@ -1,4 +1,4 @@
-"""``search predict``: labels for images, from an exported folder alone."""
+"""``search predict``: labels for images, or values, from an exported folder alone."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import csv as csvlib
 import json as jsonlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from search.cli.columns import align
+from search.export.learns import Learns
 from search.problems import Exit, fail, printable
+from search.space.spec import Task
 
 if TYPE_CHECKING:
     from search.export.predict import Prediction
 
+_MULTICLASS = Learns()
 EVERY = 5.0
 """Seconds between two lines of progress where stderr is no terminal."""
 
@@ -37,13 +40,15 @@ def predict(model: Path, images: Sequence[Path], *, json: bool, csv: bool) -> Ex
     predictor = Predictor.open(model)
     with progress_on(sys.stderr, now=time.monotonic) as progress:
         predictions = predictor.predict(images, progress=progress)
-    labels = predictor.info.labels
+    info = predictor.info
     if json:
-        print(jsonlib.dumps(document(model, labels, predictions), allow_nan=False))
+        print(
+            jsonlib.dumps(document(model, info.labels, predictions, info.learns), allow_nan=False)
+        )
     elif csv:
-        write_csv(predictions)
+        write_csv(predictions, info.learns.task)
     else:
-        print("\n".join(lines(predictions)))
+        print("\n".join(lines(predictions, info.learns)))
     unreadable = sum(bool(each.error) for each in predictions)
     if unreadable:
         sys.stdout.flush()  # the count comes last where both go to one place
@@ -52,49 +57,94 @@ def predict(model: Path, images: Sequence[Path], *, json: bool, csv: bool) -> Ex
 
 
 def document(
-    model: Path, labels: Sequence[str], predictions: Sequence[Prediction]
+    model: Path,
+    labels: Sequence[str],
+    predictions: Sequence[Prediction],
+    learns: Learns = _MULTICLASS,
 ) -> dict[str, object]:
-    """The document of ``--json``: probabilities in the order of ``labels``."""
+    """The document of ``--json``: what is said of each image, by the model's task."""
+    said = {
+        "multiclass": _class_document,
+        "multilabel": _classes_document,
+        "regression": _value_document,
+    }[learns.task]
+    about: dict[str, object] = {"model": str(model), "labels": list(labels)}
+    if learns.task != "multiclass":
+        about |= learns.to_json()
     return {
-        "model": str(model),
-        "labels": list(labels),
+        **about,
         "predictions": [
-            {
-                "path": str(each.path),
-                "label": each.label or None,
-                "probability": None if each.error else each.probability,
-                "probabilities": list(each.probabilities),
-                "error": each.error or None,
-            }
+            {"path": str(each.path), **said(each), "error": each.error or None}
             for each in predictions
         ],
     }
 
 
-def write_csv(predictions: Sequence[Prediction]) -> None:
+def _class_document(each: Prediction) -> dict[str, object]:
+    """Probabilities in the order of ``labels``."""
+    return {
+        "label": each.label or None,
+        "probability": None if each.error else each.probability,
+        "probabilities": list(each.probabilities),
+    }
+
+
+def _classes_document(each: Prediction) -> dict[str, object]:
+    return {
+        "labels": None if each.error else list(each.labels),
+        "probabilities": list(each.probabilities),
+    }
+
+
+def _value_document(each: Prediction) -> dict[str, object]:
+    return {"value": each.value}
+
+
+HEADS: Mapping[Task, tuple[str, ...]] = {
+    "multiclass": ("label", "probability"),
+    "multilabel": ("labels",),
+    "regression": ("value",),
+}
+"""Of the columns between an image's path and what went wrong."""
+
+
+def write_csv(predictions: Sequence[Prediction], task: Task = "multiclass") -> None:
     """CSV on stdout; what a spreadsheet would run as a formula is escaped."""
     from search.export.escape import csv as escaped
 
     writer = csvlib.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", "label", "probability", "error"])
+    writer.writerow(["path", *HEADS[task], "error"])
     for each in predictions:
-        writer.writerow(
-            [
-                escaped(str(each.path)),
-                escaped(each.label),
-                "" if each.error else f"{each.probability:.6f}",
-                escaped(each.error),
-            ]
-        )
+        found = _cells(task, each, digits=6)
+        if task != "regression":  # a negative number is no formula
+            found[0] = escaped(found[0])
+        writer.writerow([escaped(str(each.path)), *found, escaped(each.error)])
 
 
-def lines(predictions: Sequence[Prediction]) -> list[str]:
-    """A line an image: path, label, probability, or why it could not be read."""
-    rows = [["image", "label", "probability"]]
+def _cells(task: Task, each: Prediction, *, digits: int) -> list[str]:
+    """What is said of an image, in the columns of its task; empty where there is an error.
+
+    Several classes are written as a manifest has them: with ``|`` between.
+    """
+    if each.error:
+        return [""] * len(HEADS[task])
+    if task == "regression":
+        return ["" if each.value is None else f"{each.value:.7g}"]
+    if task == "multilabel":
+        return ["|".join(each.labels)]
+    return [each.label, f"{each.probability:.{digits}f}"]
+
+
+def lines(predictions: Sequence[Prediction], learns: Learns = _MULTICLASS) -> list[str]:
+    """A line an image: path, what is said of it, or why it could not be read."""
+    task, unit = learns.task, learns.unit
+    heads = [f"value ({printable(unit)})"] if unit else list(HEADS[task])
+    rows = [["image", *heads]]
     for each in predictions:
-        label = "" if each.error else printable(each.label)
-        probability = "" if each.error else f"{each.probability:.3f}"
-        rows.append([printable(str(each.path)), label, probability])
+        found = [printable(cell) for cell in _cells(task, each, digits=3)]
+        if task == "multilabel" and not each.error and not each.labels:
+            found = ["-"]
+        rows.append([printable(str(each.path)), *found])
     # A reason is as long as it is, and widens no column.
     paths = align([[row[0], "."] for row in rows])
     return [

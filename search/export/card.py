@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from search.data.store import decoded_side
+from search.export.card_tasks import figure, kind, learnt, outputs, tested, thresholds, title
 from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE, ModelInfo
 from search.export.escape import markdown
 from search.export.report import Interval, TestResult
-from search.space.spec import METRICS
+from search.space.spec import METRICS_OF
 
 _WIDEST_CONFUSION = 20
 """Classes up to which the confusion matrix is printed whole."""
@@ -31,9 +32,9 @@ def card(info: ModelInfo) -> str:
     architecture = info.architecture
     sections = [
         [
-            f"# {markdown(info.study)}: {architecture.backbone}, {len(info.labels)} classes",
+            f"# {markdown(info.study)}: {architecture.backbone}, {title(info)}",
             "",
-            f"An image classifier: {architecture.library}'s `{architecture.library_name}` at "
+            f"{kind(info)}: {architecture.library}'s `{architecture.library_name}` at "
             f"{architecture.image_size} x {architecture.image_size} pixels, fine-tuned from "
             f"{markdown(info.start)} weights. It is trial {info.trial} of the study "
             f"{markdown(info.study)}, with the weights of epoch {info.epoch}.",
@@ -100,7 +101,7 @@ def _head_lines(info: ModelInfo) -> list[str]:
         f"    {layer}(features, hidden{more}, {bias}),",
         "    nn.GELU(),",
         "    nn.Dropout(),",
-        f"    {layer}(hidden, {len(info.labels)}{more}, {bias}),",
+        f"    {layer}(hidden, {info.outputs}{more}, {bias}),",
         ")",
         f'model.set_submodule("{architecture.head_name}", head)',
     ]
@@ -124,9 +125,8 @@ def _use(info: ModelInfo) -> list[str]:
         library_lines(info),
         "```",
         "",
-        f"The model takes float32 RGB images [B, 3, {size}, {size}] and gives logits "
-        f"[B, {len(info.labels)}] in the order of `labels` in `{INFO_FILE}`. An image is prepared "
-        "in these steps:",
+        f"The model takes float32 RGB images [B, 3, {size}, {size}] and gives {outputs(info)}. "
+        "An image is prepared in these steps:",
         "",
         "1. turned as its EXIF orientation says, RGB, transparency on white;",
         f"2. short side resized to {side} ({preprocessing.interpolation}, Pillow), centre crop of "
@@ -139,18 +139,18 @@ def _use(info: ModelInfo) -> list[str]:
 
 
 def _figures(info: ModelInfo) -> list[str]:
-    count = info.images.get("val", 0)
+    count, names = info.images.get("val", 0), METRICS_OF[info.learns.task]
     if info.test is None:
-        rows = [(name, _figure(info.validation.get(name)), "not measured") for name in METRICS]
+        rows = [(name, figure(info.validation.get(name)), "not measured") for name in names]
         test = "test"
     else:
         rows = [
             (
                 name,
-                _figure(info.validation.get(name)),
-                f"{_figure(info.test.metrics[name])} {_bounds(info.test.intervals[name])}",
+                figure(info.validation.get(name)),
+                f"{figure(info.test.metrics[name])} {_bounds(info.test.intervals[name])}",
             )
-            for name in METRICS
+            for name in names
         ]
         test = f"test, n = {info.test.n}, 95 % interval"
     lines = _table("## How good it is", ("metric", f"validation, n = {count}", test), rows)
@@ -165,26 +165,18 @@ def _figures(info: ModelInfo) -> list[str]:
         *lines,
         "",
         f"The trial was chosen by validation {info.objective}; the test images took no part in any "
-        "choice. The interval is a bootstrap over test images within each class.",
-        "",
-        *_classes(info.test),
+        f"choice. {tested(info)}",
+        *_classes(info, info.test),
     ]
 
 
-def _classes(test: TestResult) -> list[str]:
-    lines = _table(
-        "### By class, on test",
-        ("class", "precision", "recall", "F1", "images"),
-        [
-            (
-                markdown(each.name),
-                *(_figure(value) for value in (each.precision, each.recall, each.f1)),
-                str(each.support),
-            )
-            for each in test.classes
-        ],
-    )
-    if len(test.classes) > _WIDEST_CONFUSION:
+def _classes(info: ModelInfo, test: TestResult) -> list[str]:
+    if not test.classes:
+        return []
+    lines = ["", *_class_table(test)]
+    if info.learns.thresholds:
+        lines += ["", *_table("### Thresholds", ("class", "threshold"), thresholds(info))]
+    if not test.cells or len(test.classes) > _WIDEST_CONFUSION:
         return lines
     names = [markdown(each.name) for each in test.classes]
     return [
@@ -201,6 +193,21 @@ def _classes(test: TestResult) -> list[str]:
     ]
 
 
+def _class_table(test: TestResult) -> list[str]:
+    return _table(
+        "### By class, on test",
+        ("class", "precision", "recall", "F1", "images"),
+        [
+            (
+                markdown(each.name),
+                *(figure(value) for value in (each.precision, each.recall, each.f1)),
+                str(each.support),
+            )
+            for each in test.classes
+        ],
+    )
+
+
 def _data(info: ModelInfo) -> list[str]:
     parts = _table(
         "## Data", ("part", "images"), [(part, str(n)) for part, n in info.images.items()]
@@ -208,10 +215,7 @@ def _data(info: ModelInfo) -> list[str]:
     return [
         *parts,
         "",
-        f"{len(info.labels)} classes: "
-        + ", ".join(markdown(name) for name in info.labels[:50])
-        + (f" and {len(info.labels) - 50} more" if len(info.labels) > 50 else "")
-        + ".",
+        learnt(info),
         f"Fingerprint of images, labels and split: `{markdown(info.fingerprint)}`.",
     ]
 
@@ -237,12 +241,8 @@ def _escaped(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(markdown(name), markdown(str(value))) for name, value in values.items()]
 
 
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
-
-
 def _bounds(interval: Interval) -> str:
-    return f"[{_figure(interval.low)}, {_figure(interval.high)}]"
+    return f"[{figure(interval.low)}, {figure(interval.high)}]"
 
 
 def _numbers(values: Sequence[float]) -> str:

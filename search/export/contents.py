@@ -11,20 +11,24 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from search.backbones.arguments import LINEAR, HeadSpec
 from search.backbones.info import Preprocessing
 from search.data.store import decoded_side
+from search.export.learns import Learns
 from search.export.report import TestResult
 from search.problems import SearchError, fail
 from search.space.settings import Value
-from search.space.spec import METRICS, Metric
+from search.space.spec import METRICS_OF, Metric
 
 FORMAT = "finetune-search model"
-VERSION = 1
+VERSION = 2
+_FIRST = 1
+"""Of a model that tells one class: as it was when there were no others, which a reader
+of that version must refuse."""
 WEIGHTS_FILE = "model.safetensors"
 INFO_FILE = "model.json"
 CARD_FILE = "README.md"
@@ -65,7 +69,7 @@ class ModelInfo:
 
     architecture: Architecture
     labels: tuple[str, ...]
-    """Class names; the position is the model's output."""
+    """Class names; the position is the model's output. Empty for a regression."""
     preprocessing: Preprocessing
     study: str
     trial: int
@@ -75,7 +79,7 @@ class ModelInfo:
     epoch: int
     """The epoch whose weights these are, 1-based."""
     validation: Mapping[str, float]
-    """All METRICS on the validation part at that epoch."""
+    """All METRICS_OF the task on the validation part at that epoch."""
     images: Mapping[str, int]
     """Images in train, val and test."""
     test: TestResult | None
@@ -92,6 +96,13 @@ class ModelInfo:
     """By distribution name."""
     licences: tuple[str, ...]
     """What must be said about the weights and the images."""
+    learns: Learns = field(default_factory=Learns)
+    """What the outputs mean."""
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the model gives for an image."""
+        return 1 if self.learns.task == "regression" else len(self.labels)
 
 
 def to_document(info: ModelInfo, *, sha256: str) -> dict[str, Any]:
@@ -99,7 +110,7 @@ def to_document(info: ModelInfo, *, sha256: str) -> dict[str, Any]:
     architecture, preprocessing = info.architecture, info.preprocessing
     return {
         "format": FORMAT,
-        "version": VERSION,
+        "version": _FIRST if info.learns.task == "multiclass" else VERSION,
         "architecture": {
             "backbone": architecture.backbone,
             "library": architecture.library,
@@ -110,6 +121,7 @@ def to_document(info: ModelInfo, *, sha256: str) -> dict[str, Any]:
         },
         "weights": {"file": WEIGHTS_FILE, "sha256": sha256},
         "labels": list(info.labels),
+        "learns": info.learns.to_json(),
         "preprocessing": {
             "decoded_side": decoded_side(architecture.image_size),
             "interpolation": preprocessing.interpolation,
@@ -188,17 +200,19 @@ def damaged(path: Path, what: str) -> SearchError:
 
 
 def _info(document: Mapping[str, Any]) -> ModelInfo:
-    if document["version"] != VERSION:
+    if document["version"] not in (_FIRST, VERSION):
         raise ValueError(f"no format version {document['version']!r}")
     architecture = _architecture(_of(document, "architecture"))
     labels = tuple(_each(document, "labels", str))
-    if not labels or len(set(labels)) != len(labels):
-        raise ValueError("labels must be at least one distinct name")
-    if architecture.arguments.get("num_classes") != len(labels):
+    learns = Learns.from_json(document.get("learns", {"task": "multiclass"}), labels)
+    number = learns.task == "regression"
+    if bool(labels) == number or len(set(labels)) != len(labels):
+        raise ValueError("labels must be at least one distinct name, and none for a number")
+    if architecture.arguments.get("num_classes") != (1 if number else len(labels)):
         raise ValueError(f"{len(labels)} labels do not fit the architecture's num_classes")
     test = document["test"]
     objective = _text(document, "objective")
-    if objective not in METRICS:
+    if objective not in METRICS_OF[learns.task]:
         raise ValueError(f"no metric {objective!r}")
     start = _of(document, "start")
     return ModelInfo(
@@ -207,7 +221,7 @@ def _info(document: Mapping[str, Any]) -> ModelInfo:
         preprocessing=_preprocessing(_of(document, "preprocessing"), architecture.image_size),
         study=_text(document, "study"),
         trial=_whole(document, "trial", low=0),
-        objective=objective,
+        objective=METRICS_OF[learns.task][METRICS_OF[learns.task].index(objective)],
         params=_of(document, "params"),
         epoch=_whole(document, "epoch", low=1),
         validation={name: _number(value) for name, value in _of(document, "validation").items()},
@@ -219,6 +233,7 @@ def _info(document: Mapping[str, Any]) -> ModelInfo:
         start_sha256=_text(start, "sha256"),
         versions={name: str(value) for name, value in _of(document, "versions").items()},
         licences=tuple(_each(document, "licences", str)),
+        learns=learns,
     )
 
 

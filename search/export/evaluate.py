@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.images import ImageTable, Part
+from search.data.targets import Targets, targets_of
 from search.export.model_folder import file_sha256
 from search.export.predict import Predictor
 from search.problems import Exit, fail
@@ -23,8 +24,8 @@ def evaluate(
     part: Part,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Probabilities [N, K] and labels [N] of one part, in the table's order.
+) -> tuple[NDArray[np.float32], Targets]:
+    """What the model says [N, K], and the targets, of one part, in the table's order.
 
     Args:
         predictor: With the table's classes as labels.
@@ -53,7 +54,7 @@ def evaluate(
     if errors:
         first, reason = min(errors.items())
         raise RuntimeError(f"{files[first]} was decoded before the first trial, and now {reason}")
-    return probabilities_NK, np.array([row.label for row in rows], dtype=np.int64)
+    return probabilities_NK, targets_of(table, rows)
 
 
 def _changed(file: Path, sha256: str) -> str:

@@ -24,6 +24,7 @@ from search.data.images import DecodedForm
 from search.data.parallel import Progress
 from search.data.store import decoded_side
 from search.data.streamed import stored_or_streamed
+from search.data.targets import Targets, targets_of
 from search.export.evaluate import evaluate
 from search.export.kept import Seen, asked, forget_others
 from search.export.model_folder import (
@@ -35,6 +36,7 @@ from search.export.model_folder import (
 )
 from search.export.predict import Predictor, device_of
 from search.export.probe import ProbeJob, linear_probe
+from search.export.regressions import NAMES
 from search.export.report import RESAMPLES, TestResult, compare, measure
 from search.export.results import Baseline, BaselineName, FinalResults
 from search.export.trial import Candidate, Origin, contents, has_weights
@@ -102,11 +104,13 @@ def finish(
 
     model = contents(origin, job.winner)
     seen = _trial(job, job.winner, model, "winner", _named(progress, "test, best trial"), count)
-    labels_N = np.array([row.label for row in table.part("test")], dtype=np.int64)
+    targets = targets_of(table, table.part("test"))
+    thresholds = model.info.learns.thresholds
     winner = _Measured(
         probabilities_NK=seen.probabilities_NK,
-        labels_N=labels_N,
-        test=_measure(job, seen.probabilities_NK, labels_N),
+        targets=targets,
+        thresholds=thresholds,
+        test=_measure(job, seen.probabilities_NK, targets, thresholds),
     )
     folder = write_folder(target, model.measured(winner.test, on=seen.about["device"]))
     baselines = (
@@ -136,7 +140,8 @@ class _Measured:
     """The winner on the test set."""
 
     probabilities_NK: Probabilities
-    labels_N: NDArray[np.int64]
+    targets: Targets
+    thresholds: tuple[float, ...]
     test: TestResult
 
 
@@ -148,7 +153,7 @@ def _name(candidate: Candidate) -> str:
 def _asked(job: FinishJob, name: str, identity: Mapping[str, Any], ask: Callable[[], Seen]) -> Seen:
     table = job.origin.table
     whose = {"fingerprint": table.fingerprint, **identity}
-    shape = (len(table.part("test")), len(table.classes))
+    shape = (len(table.part("test")), table.outputs)
     return asked(job.kept, name, whose, ask, shape=shape)
 
 
@@ -199,7 +204,7 @@ def _default(
     seen = _trial(job, default, model, "default", _named(progress, "test, default settings"), count)
     info = model.info
     what = f"trial {default.number}, {info.architecture.backbone}, epoch {info.epoch}"
-    return _compared(job, "default", what, winner, seen.probabilities_NK)
+    return _compared(job, "default", what, winner, seen.probabilities_NK, info.learns.thresholds)
 
 
 def _linear_probe(
@@ -209,7 +214,7 @@ def _linear_probe(
     progress: Progress,
     count: Callable[[str], None],
 ) -> Baseline:
-    """Logistic regression on frozen features of the winner's backbone."""
+    """A linear model on frozen features of the winner's backbone."""
     from search.training.checkpoint import load_trained
 
     origin, info = job.origin, model.info
@@ -245,7 +250,11 @@ def _linear_probe(
             ),
             progress=lambda done, total: progress("linear probe", done, total),
         )
-        about = {"strength": probe.strength, "train_images": probe.train_images}
+        about = {
+            "strength": probe.strength,
+            "train_images": probe.train_images,
+            "thresholds": list(probe.thresholds),
+        }
         return Seen(probabilities_NK=probe.probabilities_NK, about=about)
 
     identity = {
@@ -258,34 +267,52 @@ def _linear_probe(
     }
     seen = _asked(job, PROBE, identity, ask)
     what = (
-        f"logistic regression on frozen {backbone} at {size} px, "
+        f"{NAMES[origin.table.task]} on frozen {backbone} at {size} px, "
         f"C = {seen.about['strength']:g}, {seen.about['train_images']} images"
     )
-    return _compared(job, "linear_probe", what, winner, seen.probabilities_NK)
+    tuned = tuple(seen.about.get("thresholds", ()))
+    return _compared(job, "linear_probe", what, winner, seen.probabilities_NK, tuned)
 
 
 def _compared(
-    job: FinishJob, name: BaselineName, what: str, winner: _Measured, found_NK: Probabilities
+    job: FinishJob,
+    name: BaselineName,
+    what: str,
+    winner: _Measured,
+    found_NK: Probabilities,
+    thresholds: tuple[float, ...],
 ) -> Baseline:
     """A baseline's figures, and the winner's lead over it."""
     return Baseline(
         name=name,
         what=what,
-        test=_measure(job, found_NK, winner.labels_N),
+        test=_measure(job, found_NK, winner.targets, thresholds),
         comparison=compare(
             job.origin.objective,
             winner.probabilities_NK,
             found_NK,
-            winner.labels_N,
+            winner.targets,
             seed=job.seed,
             resamples=job.resamples,
+            task=job.origin.table.task,
+            thresholds=(winner.thresholds, thresholds),
         ),
     )
 
 
-def _measure(job: FinishJob, found_NK: Probabilities, labels_N: NDArray[np.int64]) -> TestResult:
-    classes = job.origin.table.classes
-    return measure(found_NK, labels_N, classes, seed=job.seed, resamples=job.resamples)
+def _measure(
+    job: FinishJob, found_NK: Probabilities, targets: Targets, thresholds: tuple[float, ...]
+) -> TestResult:
+    table = job.origin.table
+    return measure(
+        found_NK,
+        targets,
+        table.classes,
+        seed=job.seed,
+        resamples=job.resamples,
+        task=table.task,
+        thresholds=thresholds,
+    )
 
 
 def _missing(name: BaselineName, why: str) -> Baseline:

@@ -1,4 +1,4 @@
-"""An exported folder as something that labels images.
+"""An exported folder as something that labels images, or gives them values.
 
 Needs that folder and nothing else of a study. Images go through the same
 decoding, geometry and chunks as the trial's own validation, so that the figures
@@ -38,14 +38,18 @@ class Prediction:
 
     path: Path
     """As it was named, or the folder that was named with the rest behind it."""
-    label: str
-    """The likeliest class; empty where there is an error."""
-    probability: float
+    label: str = ""
+    """The likeliest class; empty where there is an error, and for other tasks."""
+    probability: float = 0.0
     """Of that class; 0 where there is an error."""
-    probabilities: tuple[float, ...]
+    probabilities: tuple[float, ...] = ()
     """Of all classes in the order of the labels; empty where there is an error."""
     error: str = ""
     """Why the image could not be read; empty when it was."""
+    labels: tuple[str, ...] = ()
+    """Of several classes an image: those at or above their threshold."""
+    value: float | None = None
+    """Of a regression, in its unit."""
 
 
 class Predictor:
@@ -101,29 +105,26 @@ class Predictor:
                 then nothing is predicted.
         """
         files = expand(paths)
-        probabilities_NK, errors = self.probabilities(files, progress=progress)
-        labels = self.info.labels
+        said_NK, errors = self.probabilities(files, progress=progress)
         return [
-            Prediction(path=path, label="", probability=0.0, probabilities=(), error=errors[row])
+            Prediction(path=path, error=errors[row])
             if row in errors
-            else Prediction(
-                path=path,
-                label=labels[int(probabilities_NK[row].argmax())],
-                probability=float(probabilities_NK[row].max()),
-                probabilities=tuple(float(value) for value in probabilities_NK[row]),
-            )
+            else prediction(self.info, path, tuple(float(value) for value in said_NK[row]))
             for row, path in enumerate(files)
         ]
 
     def probabilities(
         self, files: Sequence[Path], *, progress: Callable[[int, int], None] | None = None
     ) -> tuple[NDArray[np.float32], dict[int, str]]:
-        """Probabilities [N, K] of image files, and reasons by row of those that
-        could not be read (their probabilities are NaN)."""
+        """Probabilities [N, K] of image files, or their values [N, 1], and reasons by
+        row of those that could not be read (what is said of them is NaN)."""
         from search.training.predict import predict_probabilities
+        from search.training.readout import Readout
 
         image_size, preprocessing = self.info.architecture.image_size, self.info.preprocessing
-        result = np.full((len(files), len(self.info.labels)), np.nan, dtype=np.float32)
+        learns = self.info.learns
+        readout = Readout(task=learns.task, scale=learns.scale)
+        result = np.full((len(files), self.info.outputs), np.nan, dtype=np.float32)
         errors: dict[int, str] = {}
         for some in squares(
             files,
@@ -138,8 +139,26 @@ class Predictor:
                 preprocessing=preprocessing,
                 image_size=image_size,
                 device=self.device,
+                readout=readout,
             )
         return result, errors
+
+
+def prediction(info: ModelInfo, path: Path, said_K: tuple[float, ...]) -> Prediction:
+    """What a model of a task says of one image, decided."""
+    if info.learns.task == "regression":
+        return Prediction(path=path, value=said_K[0])
+    if info.learns.task == "multilabel":
+        rows = zip(info.labels, said_K, info.learns.thresholds, strict=True)
+        return Prediction(
+            path=path,
+            probabilities=said_K,
+            labels=tuple(label for label, said, threshold in rows if said >= threshold),
+        )
+    best = max(range(len(said_K)), key=said_K.__getitem__)  # the first of equals
+    return Prediction(
+        path=path, label=info.labels[best], probability=said_K[best], probabilities=said_K
+    )
 
 
 def device_of(wanted: str) -> str:
@@ -229,7 +248,7 @@ def _load(path: Path, info: ModelInfo, sha256: str) -> Staged:
     from search.export.model_folder import file_sha256
 
     architecture = info.architecture
-    size, classes = architecture.image_size, len(info.labels)
+    size, classes = architecture.image_size, info.outputs
     wanted = constructor_arguments(architecture.backbone, classes=classes, image_size=size)
     if dict(architecture.arguments) != wanted:
         raise damaged(path.parent / INFO_FILE, f"the architecture's arguments are not {wanted}")

@@ -1,4 +1,4 @@
-"""The linear probe: scikit-learn's logistic regression on frozen features.
+"""The linear probe: scikit-learn's linear model of the task on frozen features.
 
 The cheapest honest baseline: the same backbone at the same image size, nothing
 fine-tuned. Images go through the evaluation geometry and the frozen body once,
@@ -10,18 +10,20 @@ N images, F features, K classes, C inverse strength.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.backbones.info import Preprocessing
 from search.data.images import ImageTable, Part
-from search.space.spec import Metric
-from search.training.metrics import metrics
+from search.data.targets import Targets, targets_of
+from search.export.regressions import Says, fitted
+from search.space.spec import Metric, maximized
+from search.training.multilabel import tuned_thresholds
+from search.training.task_metrics import task_metrics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +35,6 @@ STRENGTHS = tuple(float(each) for each in np.logspace(-5, 2, 8))
 MOST = 20_000
 """Images of train and of val that are used at most, drawn with the seed: beyond
 that a regression costs more than a fine-tuning epoch and gains little."""
-_ITERATIONS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,13 +61,15 @@ class Probe:
     """The fitted probe on the test part."""
 
     probabilities_NK: NDArray[np.float32]
-    """Of the test images, in the table's order."""
+    """Of the test images, in the table's order; of a regression, values [N, 1]."""
     strength: float
     """The chosen C."""
     value: float
     """The objective on the validation part."""
     train_images: int
     """Images that it was fitted on."""
+    thresholds: tuple[float, ...] = ()
+    """Tuned on val, as the winner's are; several classes an image alone."""
 
 
 def linear_probe(
@@ -89,63 +92,50 @@ def linear_probe(
     train_NF, val_NF, test_NF = np.split(features_NF, ends[:-1])
     mean_F, std_F = train_NF.mean(axis=0), train_NF.std(axis=0)
     std_F[std_F < 1e-6] = 1.0
-    labels = np.array([row.label for row in job.table.rows], dtype=np.int64)
+    targets = targets_of(job.table, job.table.rows)
     best = _fitted(
         job,
         (train_NF - mean_F) / std_F,
-        labels[parts["train"]],
+        targets[parts["train"]],
         (val_NF - mean_F) / std_F,
-        labels[parts["val"]],
+        targets[parts["val"]],
     )
     return Probe(
-        probabilities_NK=_probabilities(
-            best.model, (test_NF - mean_F) / std_F, len(job.table.classes)
-        ),
+        probabilities_NK=best.says((test_NF - mean_F) / std_F),
         strength=best.strength,
         value=best.value,
         train_images=len(parts["train"]),
+        thresholds=best.thresholds,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fitted:
-    model: Any
+    says: Says
     strength: float
     value: float
+    thresholds: tuple[float, ...]
 
 
 def _fitted(
     job: ProbeJob,
     train_NF: NDArray[np.float32],
-    train_N: NDArray[np.int64],
+    train: Targets,
     val_NF: NDArray[np.float32],
-    val_N: NDArray[np.int64],
+    val: Targets,
 ) -> _Fitted:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    sign = -1.0 if job.objective == "loss" else 1.0
+    task = job.table.task
+    sign = 1.0 if maximized(job.objective) else -1.0
     best: _Fitted | None = None
     for strength in STRENGTHS:
-        model = LogisticRegression(C=strength, max_iter=_ITERATIONS)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(train_NF, train_N)
-        found_NK = _probabilities(model, val_NF, len(job.table.classes))
-        value = metrics(found_NK, val_N)[job.objective]
+        says = fitted(task, train_NF, train, outputs=job.table.outputs, c=strength)
+        said_NK = says(val_NF)
+        value = task_metrics(task, said_NK, val)[job.objective]
         if best is None or sign * value > sign * best.value:
-            best = _Fitted(model=model, strength=strength, value=value)
+            tuned = tuned_thresholds(said_NK, val) if task == "multilabel" else ()
+            best = _Fitted(says=says, strength=strength, value=value, thresholds=tuned)
     assert best is not None
     return best
-
-
-def _probabilities(
-    model: Any, features_NF: NDArray[np.float32], classes: int
-) -> NDArray[np.float32]:
-    """[N, K]; 0 for a class that the fitted images lack."""
-    full_NK = np.zeros((len(features_NF), classes), dtype=np.float32)
-    full_NK[:, model.classes_] = model.predict_proba(features_NF)
-    return full_NK
 
 
 def _rows(job: ProbeJob, part: Part, most: int | None) -> NDArray[np.int64]:
@@ -172,7 +162,7 @@ def _features(
     device = torch.device(job.device)
     staged = build(
         job.backbone,
-        classes=len(job.table.classes),
+        classes=job.table.outputs,
         image_size=job.image_size,
         dropout=0.0,
         state=job.state,

@@ -200,7 +200,7 @@ def measure(
         ValueError: For no images, shapes that do not fit, or a label or
             probability outside its range.
     """
-    _check(task, said_NK, targets)
+    _check(task, said_NK, targets, 1 if task == "regression" else len(classes))
     values = task_metrics(task, said_NK, targets, thresholds or None)
     names = METRICS_OF[task]
     result = TestResult(
@@ -298,7 +298,7 @@ def interval(
     Deviation: where each image is in one class, images are drawn within their class,
     as the split was.
     """
-    _check(task, said_NK, targets)
+    _check(task, said_NK, targets, said_NK.shape[1])
     (drawn_R,) = _drawn(task, metric, [said_NK], targets, [thresholds], seed, resamples)
     return _percentiles(drawn_R)
 
@@ -321,7 +321,7 @@ def compare(
     """
     models = (first_NK, second_NK)
     for said_NK in models:
-        _check(task, said_NK, targets)
+        _check(task, said_NK, targets, first_NK.shape[1])
     first, second = _drawn(task, metric, models, targets, thresholds, seed, resamples)
     one, other = (
         task_metrics(task, said_NK, targets, own or None)[metric]
@@ -403,11 +403,11 @@ def _scores(
     )
 
 
-def _check(task: Task, said_NK: NDArray[np.floating], targets: Targets) -> None:
-    if said_NK.ndim != 2 or len(said_NK) != len(targets) or not len(targets):
+def _check(task: Task, said_NK: NDArray[np.floating], targets: Targets, outputs: int) -> None:
+    if said_NK.shape != (len(targets), outputs) or not len(targets):
         raise ValueError(
-            "need one row for each of at least one target, "
-            f"got {said_NK.shape} for {len(targets)} targets"
+            f"need one row of {outputs} outputs for each of at least one label, "
+            f"got {said_NK.shape} for {len(targets)} labels"
         )
     if task == "multiclass" and (targets.min() < 0 or targets.max() >= said_NK.shape[1]):
         raise ValueError(f"labels must be in range({said_NK.shape[1]})")

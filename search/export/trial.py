@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from search.backbones.availability import Missing, locate
 from search.backbones.catalogue import chosen
 from search.data.images import ImageTable
+from search.data.targets import scale_of
 from search.export.contents import Architecture, ModelInfo
+from search.export.learns import Learns
 from search.export.model_folder import ModelContents, write_folder
 from search.export.report import TestResult
 from search.problems import Exit, fail
@@ -113,10 +115,10 @@ def contents(
             fix="search export --trial N, with a trial whose weights were kept",
         ) from error
     config, table = checkpoint.config, origin.table
-    if checkpoint.classes != len(table.classes):
+    if checkpoint.classes != table.outputs:
         raise fail(
             f"trial {candidate.number} has {checkpoint.classes} classes, "
-            f"the study's images {len(table.classes)}"
+            f"the study's images {table.outputs}"
         )
     known = chosen(config.backbone, origin.weights)
     start, licences = _origins(origin, known, random=located.path is None)
@@ -149,6 +151,12 @@ def contents(
         start_sha256="" if located.path is None else given,
         versions=dict(origin.versions),
         licences=licences,
+        learns=Learns(
+            task=table.task,
+            thresholds=checkpoint.thresholds,
+            scale=scale_of(table),
+            unit=table.unit,
+        ),
     )
     return ModelContents(info=info, state=staged.model.state_dict())
 

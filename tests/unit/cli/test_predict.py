@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from search.cli.predict import document, lines, progress_on, write_csv
+from search.data.targets import Scale
+from search.export.learns import Learns
 from search.export.predict import Prediction
 
 FINE = Prediction(path=Path("a/rose.jpg"), label="rose", probability=0.9, probabilities=(0.1, 0.9))
@@ -77,4 +79,56 @@ def test_the_document_has_null_where_there_is_no_answer() -> None:
             "probabilities": [],
             "error": "truncated",
         },
+    ]
+
+
+SEVERAL = Learns(task="multilabel", thresholds=(0.5, 0.3))
+BOTH = Prediction(path=Path("a.jpg"), labels=("cat", "dog"), probabilities=(0.9, 0.4))
+NEITHER = Prediction(path=Path("b.jpg"), labels=(), probabilities=(0.1, 0.1))
+NUMBER = Learns(task="regression", scale=Scale(mean=10.0, std=2.0), unit="kg")
+HEAVY = Prediction(path=Path("a.jpg"), value=-12.345678)
+UNREAD = Prediction(path=Path("c.jpg"), error="truncated")
+
+
+def test_several_classes_of_an_image_are_written_as_a_manifest_has_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert lines([BOTH, NEITHER, UNREAD], SEVERAL) == [
+        "image  labels",
+        "a.jpg  cat|dog",
+        "b.jpg  -",
+        "c.jpg  unreadable: truncated",
+    ]
+    write_csv([BOTH, NEITHER, UNREAD], "multilabel")
+    assert capsys.readouterr().out.splitlines() == [
+        "path,labels,error",
+        "a.jpg,cat|dog,",
+        "b.jpg,,",
+        "c.jpg,,truncated",
+    ]
+    found = document(Path("export"), ("cat", "dog"), [BOTH, UNREAD], SEVERAL)
+    assert (found["task"], found["thresholds"]) == ("multilabel", [0.5, 0.3])
+    assert found["predictions"] == [
+        {"path": "a.jpg", "labels": ["cat", "dog"], "probabilities": [0.9, 0.4], "error": None},
+        {"path": "c.jpg", "labels": None, "probabilities": [], "error": "truncated"},
+    ]
+
+
+def test_a_number_comes_in_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lines([HEAVY, UNREAD], NUMBER) == [
+        "image  value (kg)",
+        "a.jpg  -12.34568",
+        "c.jpg  unreadable: truncated",
+    ]
+    write_csv([HEAVY, UNREAD], "regression")
+    assert capsys.readouterr().out.splitlines() == [
+        "path,value,error",
+        "a.jpg,-12.34568,",
+        "c.jpg,,truncated",
+    ]
+    found = document(Path("export"), (), [HEAVY, UNREAD], NUMBER)
+    assert (found["task"], found["unit"]) == ("regression", "kg")
+    assert found["predictions"] == [
+        {"path": "a.jpg", "value": -12.345678, "error": None},
+        {"path": "c.jpg", "value": None, "error": "truncated"},
     ]
