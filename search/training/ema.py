@@ -51,7 +51,9 @@ class Ema:
 
     def update(self, step: int) -> None:
         """Take in the weights after optimiser step ``step``, 1-based."""
-        average = get_ema_multi_avg_fn(decay_at(self._decay, step))
+        average = get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
+            decay_at(self._decay, step)
+        )
         averages, live = self.averages, self._live
         average([averages[name] for name in self._floats], [live[n] for n in self._floats], step)
         for name in live.keys() - set(self._floats):
