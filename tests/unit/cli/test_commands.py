@@ -17,7 +17,7 @@ from search.problems import Exit, Problem
 
 COMMANDS = (
     *("plan", "run", "status", "stop", "backbones", "dashboard", "export", "predict", "cache"),
-    "weights",
+    *("init", "weights"),
 )
 
 
