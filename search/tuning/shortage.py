@@ -36,6 +36,7 @@ class Shortages:
     """All of a trial, the latest last."""
 
     batch_size: int
+    """What it goes through with at once where memory allows."""
     past: tuple[Shortage, ...] = ()
 
     @property
@@ -65,7 +66,8 @@ def shortages(folder: Path, batch_size: int) -> Shortages:
 
     Args:
         folder: Of the trial's checkpoints.
-        batch_size: Of the trial; lines of another one are an older trial's.
+        batch_size: Of the trial, or its ``micro_batch`` where it has one; lines of
+            another one are an older trial's.
 
     Raises:
         OSError: If the file is there and cannot be read.
@@ -84,7 +86,7 @@ def remember(folder: Path, batch_size: int, *, run: str, why: str) -> str:
 
     Args:
         folder: Of the trial's checkpoints; made if needed.
-        batch_size: Of the trial.
+        batch_size: As for :func:`shortages`.
         run: Of the command.
         why: What was said; its first line is kept.
 

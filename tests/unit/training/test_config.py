@@ -34,6 +34,20 @@ def test_views_are_resolved(point: dict[str, str | int], views: int) -> None:
     assert config.views == views
 
 
+@pytest.mark.parametrize(
+    ("micro_batch", "at_once"),
+    [
+        pytest.param(0, 32, id="the_whole_batch"),
+        pytest.param(8, 8, id="a_part"),
+        pytest.param(64, 32, id="no_more_than_the_batch"),
+    ],
+)
+def test_a_micro_batch_is_what_goes_through_at_once(micro_batch: int, at_once: int) -> None:
+    point = {"micro_batch": micro_batch, "batch_size": 32}
+    config = trial_config(point, own_size=SIZES, epochs=7, seed=1, augmentation_seed=2)
+    assert config.at_once == at_once
+
+
 def test_every_setting_is_a_field_of_its_type_and_a_default_is_written_once() -> None:
     hints = {"int": int, "float": float, "backbone": str}
     own = {field.name: field for field in fields(TrialConfig)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from search.tuning.shortage import Shortages, remember, shortages
+from tests.unit.training.tiny import CONFIG
 
 
 def test_a_trial_without_any_takes_its_whole_batch(tmp_path: Path) -> None:
@@ -29,6 +31,13 @@ def test_after_the_first_it_takes_half(batch_size: int, at_once: int, tmp_path: 
     known = shortages(tmp_path, batch_size)
     assert known.at_once == at_once
     assert not known.over("a")
+
+
+def test_of_a_trial_with_a_micro_batch_the_micro_batch_is_halved(tmp_path: Path) -> None:
+    config = replace(CONFIG, batch_size=32, micro_batch=8)
+    said = remember(tmp_path, config.at_once, run="a", why="no room")
+    assert said == "with 8 images at once; once more with 4 at once, same effective batch"
+    assert shortages(tmp_path, config.at_once).at_once == 4
 
 
 def test_after_the_second_in_one_run_it_is_over_and_both_are_told(tmp_path: Path) -> None:
