@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import sqlite3
 from pathlib import Path
 
 import pytest
 
 from search.data.manifest import load_table
+from search.study.artifacts import NAMES
 from search.study.views import find
 from tests.e2e.workplace import Workplace
 
@@ -43,6 +45,20 @@ def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
     ]
     info = json.loads((export / "model.json").read_text())
     assert info["test"]["metrics"]["balanced_accuracy"] == best["test"]["balanced_accuracy"]
+
+    # Every trial shows what it did, and what did not win has no weights any more.
+    shown = workplace.folder / "studies" / "tiny" / "artifacts"
+    assert {folder.name for folder in shown.iterdir()} == {"00000", "00001", "00002"}
+    for folder in shown.iterdir():
+        assert {file.name for file in folder.iterdir()} == set(NAMES)
+        epochs = json.loads((folder / "curves.json").read_text())["epochs"]
+        assert [epoch["epoch"] for epoch in epochs] == list(range(1, len(epochs) + 1))
+        matrix = json.loads((folder / "confusion_matrix.json").read_text())
+        assert sum(count for *_, count in matrix["cells"]) == 12
+    database = f"file:{workplace.folder}/studies/studies.db?mode=ro"
+    with sqlite3.connect(database, uri=True) as connection:
+        query = "SELECT count(*) FROM trial_system_attributes WHERE key LIKE 'artifacts:%'"
+        assert connection.execute(query).fetchone() == (3 * len(NAMES),)
 
     # The export alone, elsewhere, gives the recorded figure from the files.
     export.rename(workplace.folder / "elsewhere")
