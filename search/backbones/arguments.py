@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from search.backbones.timm_names import is_timm, timm_arguments
+
 Argument: TypeAlias = int | bool | tuple[int, int]
 """Of a constructor, as it is written into an exported model's description."""
 
@@ -45,7 +47,9 @@ def constructor_arguments(name: str, *, classes: int, image_size: int) -> dict[s
         "num_classes": 5}``: ``torchvision.models.get_model("vit_b_16", **it)``.
     """
     more: dict[str, Argument] = {}
-    if name.startswith("vit_"):
+    if is_timm(name):
+        more = timm_arguments(name, image_size)
+    elif name.startswith("vit_"):
         more = {"image_size": image_size}
     elif name.startswith("maxvit_"):
         more = {"input_size": (image_size, image_size)}

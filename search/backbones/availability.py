@@ -15,6 +15,7 @@ from pathlib import Path
 
 from search.backbones.catalogue import chosen
 from search.backbones.info import BackboneInfo, Preprocessing
+from search.backbones.timm_names import EXTRA, HUB, is_timm
 from search.space.spec import WeightsFile, WeightsSpec
 
 DEMO = "pip install 'finetune-search[demo]'"
@@ -62,7 +63,8 @@ def locate(
     """
     info = chosen(name, spec)
     if info.library == "timm" and not _installed("timm"):
-        return Missing(name=name, reason=f"{name}: timm is not installed", fix=DEMO)
+        extra = EXTRA if is_timm(name) else DEMO
+        return Missing(name=name, reason=f"{name}: timm is not installed", fix=extra)
     own = dict(spec.files).get(name)
     if own is not None:
         return _local(info, own)
@@ -70,20 +72,27 @@ def locate(
         return Located(name=name, path=None, sha256="", preprocessing=info.preprocessing)
     if info.packaged is not None:
         return _packaged(info)
+    if not info.url:
+        return Missing(
+            name=name,
+            reason=f"{name}: there are no safetensors of it to download",
+            fix=f"weights: {{files: {{{name}: FILE.safetensors}}}}, or another tag",
+        )
     return find_downloaded(info, cache, env=env)
 
 
 def find_downloaded(
     info: BackboneInfo, cache: Path, *, env: Mapping[str, str] = os.environ
 ) -> Located | Missing:
-    """Weights that were downloaded before, by us or by torchvision.
+    """Weights that were downloaded before, by us, by torchvision or by timm.
 
     Our own folder comes first: what is there was verified, and it is where a
     good copy lands when the one of torch.hub turns out to be damaged.
     """
-    folders = (weights_folder(cache), torch_hub(env))
-    for folder in folders:
-        path = folder / file_name(info)
+    paths = [weights_folder(cache) / file_name(info), torch_hub(env) / file_name(info)]
+    if is_timm(info.name):
+        paths[1:] = _hub_files(info, env)
+    for path in paths:
         if path.is_file():
             return Located(
                 name=info.name,
@@ -91,15 +100,19 @@ def find_downloaded(
                 sha256=info.sha256_prefix,
                 preprocessing=info.preprocessing,
             )
+    other = hugging_face_hub(env) if is_timm(info.name) else torch_hub(env)
     return Missing(
         name=info.name,
-        reason=f"{info.name}: {file_name(info)} is neither in {folders[0]} nor in {folders[1]}",
+        reason=f"{info.name}: {file_name(info)} is neither in {paths[0].parent} nor in {other}",
         fix="search weights fetch SPACE (needs internet), or weights: {unavailable: skip}",
     )
 
 
 def file_name(info: BackboneInfo) -> str:
-    """The last part of the download's address, e.g. ``resnet50-11ad3fa6.pth``."""
+    """The last part of the download's address, e.g. ``resnet50-11ad3fa6.pth``; of timm's,
+    which are all called alike there, the model's name: ``resnet18.a1_in1k.safetensors``."""
+    if is_timm(info.name):
+        return f"{info.library_name}.safetensors"
     return info.url.rsplit("/", 1)[1]
 
 
@@ -116,6 +129,24 @@ def torch_hub(env: Mapping[str, str] = os.environ) -> Path:
     caches = env.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(env.get("TORCH_HOME", f"{caches}/torch"))
     return home.expanduser().absolute() / "hub" / "checkpoints"
+
+
+def hugging_face_hub(env: Mapping[str, str] = os.environ) -> Path:
+    """Where timm keeps its downloads.
+
+    Source: ``huggingface_hub.constants.HF_HUB_CACHE``, without importing it.
+    """
+    caches = env.get("XDG_CACHE_HOME", "~/.cache")
+    home = env.get("HF_HOME", f"{caches}/huggingface")
+    return Path(env.get("HF_HUB_CACHE", f"{home}/hub")).expanduser().absolute()
+
+
+def _hub_files(info: BackboneInfo, env: Mapping[str, str]) -> list[Path]:
+    """The file of every revision that is there, e.g. in
+    ``models--timm--resnet18.a1_in1k/snapshots/491b427b.../model.safetensors``."""
+    hub, _, file = info.url.removeprefix(f"{HUB}/").partition("/resolve/main/")
+    folder = hugging_face_hub(env) / f"models--{hub.replace('/', '--')}" / "snapshots"
+    return sorted(folder.glob(f"*/{file}"))
 
 
 def _local(info: BackboneInfo, own: WeightsFile) -> Located | Missing:

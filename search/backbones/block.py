@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
+from operator import attrgetter
 
 from torch import Tensor, nn
 
 from search.backbones.steps import Steps
+from search.backbones.traced import Part
 
 
 class Block:
@@ -19,12 +21,24 @@ class Block:
         self._model = model
         self._loose = loose
         prefixes = {id(module): prefix for prefix, module in model.named_modules()}
-        self._roots = {prefixes[id(step)]: step for step in steps if isinstance(step, nn.Module)}
+        self._roots: dict[str, nn.Module] = {}
+        kept = model.state_dict().keys()
+        for step in steps:
+            if isinstance(step, Part):
+                self._roots |= step.roots
+                self._loose += tuple(name for name in step.loose if name in kept)
+            elif isinstance(step, nn.Module):
+                self._roots[prefixes[id(step)]] = step
 
     def __call__(self, x: Tensor) -> Tensor:
         for step in self._steps:
             x = step(x)
         return x
+
+    @property
+    def contents(self) -> tuple[str, ...]:
+        """The names in the model of what is in it: modules, and loose parameters."""
+        return (*self._loose, *self._roots)
 
     def modules(self) -> Iterator[nn.Module]:
         """All modules of the block, nested ones included."""
@@ -33,7 +47,9 @@ class Block:
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters under the library's names, e.g. ``layer1.0.conv1.weight``."""
         for name in self._loose:
-            yield name, self._model.get_parameter(name)
+            loose = attrgetter(name)(self._model)
+            if isinstance(loose, nn.Parameter):
+                yield name, loose
         for prefix, root in self._roots.items():
             yield from root.named_parameters(prefix=prefix)
 
@@ -43,6 +59,6 @@ class Block:
     def named_tensors(self) -> Iterator[tuple[str, Tensor]]:
         """What ``model.state_dict()`` has of this block: parameters and buffers."""
         for name in self._loose:
-            yield name, self._model.get_parameter(name).detach()
+            yield name, attrgetter(name)(self._model).detach()
         for prefix, root in self._roots.items():
             yield from root.state_dict(prefix=f"{prefix}.").items()

@@ -2,20 +2,42 @@
 
 The rows are in ``catalogue.json``, written from the libraries' own metadata by
 ``python -m search.backbones.generate`` and compared with them by a test.
-Nothing here opens a model, a weights file or the network.
+The names of timm, ``timm:NAME``, can be looked up as well, but are not among those
+that are listed. Nothing here opens a model, a weights file or the network.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from importlib import resources
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from search.backbones.info import BackboneInfo, OtherWeights, PackagedWeights, Preprocessing
+from search.backbones.timm_names import is_timm, timm_blocks, timm_info, timm_size, timm_tags
 from search.space.settings import SizeRule
 from search.space.spec import WeightsSpec
+
+T = TypeVar("T")
+
+
+class Names(Mapping[str, T], Generic[T]):
+    """What is known of every backbone: listed are ours, looked up are timm's as well."""
+
+    def __init__(self, listed: Mapping[str, T], timm: Callable[[str], T]) -> None:
+        self._listed = MappingProxyType(dict(listed))
+        self._timm = timm
+
+    def __getitem__(self, name: str) -> T:
+        return self._timm(name) if is_timm(name) else self._listed[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
 
 
 def from_row(row: Mapping[str, Any]) -> BackboneInfo:
@@ -54,8 +76,8 @@ def _read() -> dict[str, BackboneInfo]:
     return {row["name"]: from_row(row) for row in json.loads(text)}
 
 
-CATALOGUE: Mapping[str, BackboneInfo] = MappingProxyType(_read())
-"""All backbones by name, in alphabetical order."""
+CATALOGUE: Mapping[str, BackboneInfo] = Names(_read(), timm_info)
+"""All backbones by name, in alphabetical order; and timm's by ``timm:NAME``."""
 
 
 def chosen(name: str, weights: WeightsSpec) -> BackboneInfo:
@@ -70,7 +92,7 @@ def chosen(name: str, weights: WeightsSpec) -> BackboneInfo:
     return info if tag is None else info.with_weights(tag)
 
 
-def sizes(weights: WeightsSpec | None = None) -> dict[str, SizeRule]:
+def sizes(weights: WeightsSpec | None = None) -> Mapping[str, SizeRule]:
     """Which image sizes each backbone takes, by name.
 
     Args:
@@ -78,12 +100,32 @@ def sizes(weights: WeightsSpec | None = None) -> dict[str, SizeRule]:
 
     Returns:
         What ``search.space.load`` checks a space file against, e.g.
-        ``sizes()["vit_b_16"] == SizeRule(default=224, minimum=32, multiple=16)``.
+        ``sizes()["vit_b_16"] == SizeRule(default=224, minimum=32, multiple=16)``. A name
+        that begins as timm's always has a rule: one that cannot be used says why.
     """
     spec = weights or WeightsSpec()
-    return {name: chosen(name, spec).size for name in CATALOGUE}
+    return Names({name: chosen(name, spec).size for name in CATALOGUE}, timm_size)
 
 
-def tags() -> dict[str, tuple[str, ...]]:
+def blocks_of(name: str) -> tuple[tuple[str, int], ...]:
+    """Of each of a backbone's five blocks, from the image on, the library's modules in it
+    and how many parameters they have.
+
+    Returns:
+        E.g. ``(("conv1, bn1, relu, maxpool", 9536), ("layer1", 147968), ...)``.
+    """
+    if is_timm(name):
+        return timm_blocks(name)
+    return tuple((modules, count) for modules, count in _blocks()[name])
+
+
+@lru_cache(maxsize=1)
+def _blocks() -> Mapping[str, list[tuple[str, int]]]:
+    text = resources.files("search.backbones").joinpath("blocks.json").read_text("utf-8")
+    found: Mapping[str, list[tuple[str, int]]] = json.loads(text)
+    return found
+
+
+def tags() -> Mapping[str, tuple[str, ...]]:
     """The weights that each backbone can start from, by name; the usual ones first."""
-    return {name: info.tags for name, info in CATALOGUE.items()}
+    return Names({name: info.tags for name, info in CATALOGUE.items()}, timm_tags)

@@ -31,6 +31,10 @@ def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
         import timm  # an optional part, slow to import
 
         model = timm.create_model(info.library_name, pretrained=False, **arguments)
+        # What a block gives is kept and read again: nothing may be written into it.
+        for module in model.modules():
+            if getattr(module, "inplace", False) is True:
+                module.inplace = False  # type: ignore[assignment]
     else:
         model = models.get_model(info.library_name, weights=None, **arguments)
     return model
@@ -47,7 +51,16 @@ def _pristine(name: str, classes: int, image_size: int) -> nn.Module:
     mode = _WithoutMemory() if name.startswith("regnet_") else torch.device("meta")
     with mode:
         model = construct(name, classes=classes, image_size=image_size)
-    return model.to("meta")
+    model.to("meta")
+    kept = model.state_dict().keys()
+    computed = [key for key, _ in model.named_buffers() if key not in kept]
+    if computed:  # tables that no file holds, e.g. which position is how far from which
+        with torch.random.fork_rng(devices=[]):
+            real = construct(name, classes=classes, image_size=image_size)
+        for key in computed:
+            parent, _, last = key.rpartition(".")
+            setattr(model.get_submodule(parent), last, real.get_buffer(key))
+    return model
 
 
 class _WithoutMemory(TorchFunctionMode):

@@ -1,7 +1,8 @@
 """Getting pretrained weights from the library's server, once and verified.
 
 A download goes to a temporary file, is compared with the sha256 that the
-library states, and only then takes its name: what is in the folder is whole.
+library states (of timm's files, the hub), and only then takes its name: what is
+in the folder is whole.
 Torch-free; never called inside a trial.
 """
 
@@ -10,14 +11,17 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, TypeAlias
+from urllib.request import Request
 
 from search.backbones.availability import (
     Located,
@@ -97,13 +101,14 @@ def download(
             dir=folder, prefix=f".{target.name}.", suffix=".part", delete=False
         ) as file:
             temporary = Path(file.name)
-            digest = _receive(info, file, folder, progress, silence, limit)
+            digest, stated = _receive(info, file, folder, progress, silence, limit)
             file.flush()
             os.fsync(file.fileno())
-        if not digest.startswith(info.sha256_prefix):
+        wanted = info.sha256_prefix or stated
+        if not digest.startswith(wanted):
             raise fail(
                 f"{info.name}: what {info.url} gave has the sha256 {digest[:12]}..., "
-                f"not {info.sha256_prefix}...",
+                f"not {wanted[:12]}...",
                 fix="try again; if it stays so, a proxy may be changing it",
                 status=Exit.MISSING,
             )
@@ -126,12 +131,15 @@ def _receive(
     progress: Progress,
     silence: float,
     limit: float,
-) -> str:
-    """Copy the answer into ``file``; its sha256."""
+) -> tuple[str, str]:
+    """Copy the answer into ``file``; its sha256, and the one that the server stated on
+    the way to it (empty where it did not)."""
     digest = hashlib.sha256()
     done = 0
     end = time.monotonic() + limit
-    with urllib.request.urlopen(info.url, timeout=silence) as answer:
+    redirects = _Redirects()
+    opener = urllib.request.build_opener(redirects)
+    with opener.open(info.url, timeout=silence) as answer:
         total = int(answer.headers.get("Content-Length") or 0)
         free = shutil.disk_usage(folder).free
         if total > free:
@@ -150,7 +158,22 @@ def _receive(
                 raise TimeoutError(f"not complete after {limit:g} s: {done:,} of {total:,} bytes")
     if done < total:
         raise http.client.IncompleteRead(b"", total - done)
-    return digest.hexdigest()
+    return digest.hexdigest(), redirects.sha256
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows as usual, and remembers the sha256 that Hugging Face's hub states of a
+    file before it sends on to where the file is."""
+
+    sha256 = ""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        stated = (headers.get("X-Linked-Etag") or "").strip('"').lower()
+        if re.fullmatch("[0-9a-f]{64}", stated):
+            self.sha256 = stated
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _no_file(info: BackboneInfo, folder: Path, error: Exception) -> SearchError:

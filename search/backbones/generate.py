@@ -1,4 +1,4 @@
-"""Write ``catalogue.json`` from what torchvision and timm say of themselves.
+"""Write ``catalogue.json`` and ``blocks.json`` from what torchvision and timm say.
 
 Run ``python -m search.backbones.generate`` after an update of either library
 and read the diff. Needs torchvision, timm and the packaged weights (extra
@@ -19,7 +19,11 @@ import torch
 from torchvision import models
 
 from search.backbones.arguments import AUXILIARY, constructor_arguments
+from search.backbones.block_map import block_map
+from search.backbones.construct import skeleton
 from search.backbones.info import BackboneInfo, OtherWeights, PackagedWeights, Preprocessing
+from search.backbones.layout import layout
+from search.backbones.stages import Staged
 from search.space.settings import SizeRule
 
 SMALLEST = 32
@@ -160,8 +164,22 @@ def rows() -> list[BackboneInfo]:
 
 def text() -> str:
     """What ``catalogue.json`` holds for the installed libraries."""
-    return json.dumps([asdict(info) for info in rows()], indent=1) + "\n"
+    found = [asdict(info) for info in rows()]
+    for row in found:
+        row["size"] = {key: row["size"][key] for key in ("default", "minimum", "multiple")}
+    return json.dumps(found, indent=1) + "\n"
+
+
+def blocks_text() -> str:
+    """What ``blocks.json`` holds: of each backbone the blocks, a line each."""
+    lines = []
+    for info in rows():
+        model = skeleton(info.name, classes=1000, image_size=info.size.default)
+        staged = Staged(info.name, model, layout(info.name, model), dropout=0.0)
+        lines.append(f"{json.dumps(info.name)}: {json.dumps(block_map(staged))}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 if __name__ == "__main__":
     Path(__file__).with_name("catalogue.json").write_text(text(), encoding="utf-8")
+    Path(__file__).with_name("blocks.json").write_text(blocks_text(), encoding="utf-8")

@@ -35,6 +35,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search.backbones.steps import Layout, Steps, average, flatten, mean, split
+from search.backbones.timm_layout import timm_layout
+from search.backbones.timm_names import is_timm
 
 
 def _resnet(model: Any) -> Layout:
@@ -296,6 +298,8 @@ FAMILIES: tuple[tuple[str, Callable[[Any], Layout]], ...] = (
 
 def layout(name: str, model: nn.Module) -> Layout:
     """How the model of a catalogue name falls into blocks."""
+    if is_timm(name):
+        return timm_layout(model)
     for beginning, family in FAMILIES:
         if name.startswith(beginning):
             return family(model)

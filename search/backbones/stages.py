@@ -28,6 +28,7 @@ from search.backbones.heads import empty_head, first_layer, last_layer, new_head
 from search.backbones.layout import layout
 from search.backbones.positions import POSITIONS, resized
 from search.backbones.steps import Layout
+from search.backbones.timm_weights import TIMM_POSITIONS, timm_resized
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
 """Names of the five blocks, from the image on."""
@@ -262,6 +263,8 @@ def _copied(
     }
     if image_size is not None and POSITIONS in copies:
         copies[POSITIONS] = resized(copies[POSITIONS], wanted[POSITIONS].shape[1])
+    if image_size is not None and TIMM_POSITIONS in copies and TIMM_POSITIONS in wanted:
+        copies[TIMM_POSITIONS] = timm_resized(copies[TIMM_POSITIONS], model)
     return copies
 
 

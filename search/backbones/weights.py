@@ -24,6 +24,8 @@ from search.backbones.info import BackboneInfo
 from search.backbones.layout import layout
 from search.backbones.lite import renamed
 from search.backbones.positions import POSITIONS, grid
+from search.backbones.timm_names import is_timm
+from search.backbones.timm_weights import converted
 from search.problems import SearchError, fail
 
 __all__ = ["body", "fetch", "load_state", "weights_hash"]
@@ -66,7 +68,7 @@ def body(info: BackboneInfo, tensors: Mapping[str, Tensor], file: str) -> dict[s
     """
     model = skeleton(info.name, classes=1000, image_size=info.size.default)
     head = layout(info.name, model).head
-    given = _given(info, tensors, model)
+    given = _given(info, tensors, model, head)
     for name in (f"{head}.weight", f"{head}.bias"):
         given.pop(name, None)
     model.set_submodule(head, nn.Identity())
@@ -101,9 +103,11 @@ def body(info: BackboneInfo, tensors: Mapping[str, Tensor], file: str) -> dict[s
 
 
 def _given(
-    info: BackboneInfo, tensors: Mapping[str, Tensor], model: nn.Module
+    info: BackboneInfo, tensors: Mapping[str, Tensor], model: nn.Module, head: str
 ) -> dict[str, Tensor]:
     """The file's tensors under today's names, without auxiliary heads."""
+    if is_timm(info.name):
+        return converted(info, tensors, model, head)
     if info.library == "timm":
         return renamed(tensors, model)
     extra = AUXILIARY.get(info.name, ())

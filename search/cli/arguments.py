@@ -74,6 +74,10 @@ Study = Annotated[
         help="Name of a study; the newest when left out.",
     ),
 ]
+Blocks = Annotated[
+    bool,
+    typer.Option("--blocks", help="Also which of the library's modules each block is."),
+]
 Address = Annotated[
     str | None,
     typer.Option(

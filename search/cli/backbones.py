@@ -32,6 +32,7 @@ def backbones(names: Names = None, json: Json = False) -> None:
       search backbones
       search backbones resnet 'vit_b_*'
       search backbones regnet --json
+      search backbones timm:convnext
 
     Next: backbone: [NAME, ...] in the space file, search weights fetch SPACE.
     """

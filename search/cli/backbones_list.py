@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.info import BackboneInfo
+from search.backbones.timm_names import is_timm, timm_names
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import millions
 from search.problems import did_you_mean, fail, printable
@@ -45,24 +46,25 @@ class Weights:
 
 
 def pick(patterns: Sequence[str]) -> list[str]:
-    """The names that begin as one of ``patterns``, or match it; all without any.
+    """The names that begin as one of ``patterns``, or match it; all of ours without any,
+    and timm's where a pattern begins as theirs.
 
     Raises:
         SearchError: If a pattern fits none.
     """
     found: set[str] = set()
     for pattern in patterns:
-        fits = [
-            name for name in CATALOGUE if name.startswith(pattern) or fnmatchcase(name, pattern)
-        ]
+        known = list(timm_names() if is_timm(pattern) else CATALOGUE)
+        fits = [name for name in known if name.startswith(pattern) or fnmatchcase(name, pattern)]
         if not fits:
-            near = did_you_mean(pattern, CATALOGUE)
+            near = did_you_mean(pattern, known)
             raise fail(
                 f"no backbone is called {pattern!r}, or begins so",
                 fix=f"search backbones {near}" if near else "search backbones lists all",
             )
         found.update(fits)
-    return [name for name in CATALOGUE if name in found or not patterns]
+    ours = [name for name in CATALOGUE if name in found or not patterns]
+    return [*ours, *(sorted(name for name in found if is_timm(name)))]
 
 
 def look(names: Sequence[str], cache: Path) -> list[Weights]:
@@ -117,6 +119,8 @@ def lines(rows: Sequence[Weights], *, whole: bool) -> list[str]:
     if others and whole:
         count = len({row.info.name for row in others})
         notes.append(f"{count} have other weights, too: search backbones NAME shows them")
+    if whole:
+        notes.append("timm's as timm:NAME, if timm is installed: search backbones timm:resnet")
     missing = dict.fromkeys(row.why for row in shown if row.where == "missing")
     said += ["", *(dim(line) for note in [*notes, *missing] for line in _wrapped(note))]
     names = ["resnet50", "convnext_tiny"] if whole else [row.info.name for row in usual[:2]]

@@ -196,13 +196,15 @@ def _weights(folder: Path, known: frozenset[str]) -> Iterator[tuple[Path, os.sta
 def _weight_names() -> frozenset[str]:
     from search.backbones.availability import file_name
     from search.backbones.catalogue import CATALOGUE
+    from search.backbones.timm_names import timm_names
 
-    return frozenset(
+    ours = {
         file_name(info.with_weights(tag))
         for info in CATALOGUE.values()
         if info.url
         for tag in info.tags
-    )
+    }
+    return frozenset(ours | {file_name(CATALOGUE[name]) for name in timm_names()})
 
 
 def _family(about: Path) -> FamilyName:

@@ -36,7 +36,10 @@ def complete_sets(incomplete: str) -> list[str]:
 def complete_backbones(incomplete: str) -> list[str]:
     """Names of backbones that begin as typed."""
     from search.backbones.catalogue import CATALOGUE
+    from search.backbones.timm_names import PREFIX, timm_names
 
+    if incomplete.startswith(PREFIX):
+        return [name for name in timm_names() if name.startswith(incomplete)]
     return [name for name in CATALOGUE if name.startswith(incomplete)]
 
 

@@ -14,6 +14,7 @@ import typer
 
 from search.cli.arguments import (
     Address,
+    Blocks,
     Concurrency,
     Data,
     Json,
@@ -85,6 +86,7 @@ def plan(
     storage: Storage = None,
     sets: Sets = None,
     address: Address = None,
+    blocks: Blocks = False,
 ) -> None:
     """Check a space file and print what a run of it would do.
 
@@ -96,6 +98,7 @@ def plan(
       search plan spaces/vision.yaml
       search plan spaces/vision.yaml --data ~/flowers --trials 40
       search plan spaces/quick.yaml --set epochs.max=12 --set space.lr=1e-3
+      search plan spaces/vision.yaml --blocks
 
     Next: search run SPACE, with the same flags.
     """
@@ -106,6 +109,7 @@ def plan(
         space,
         space_flags(data, name, trials, minutes, stop_after, concurrency, storage, sets),
         cluster=chosen(address, os.environ) is not None,
+        blocks=blocks,
     )
 
 

@@ -9,6 +9,7 @@ import os
 import sys
 from pathlib import Path
 
+from search.cli.blocks_view import block_lines
 from search.cli.entry import show_problems
 from search.cli.machine import this_machine
 from search.cli.options import SpaceFlags
@@ -17,7 +18,7 @@ from search.cli.plan_view import plan_lines
 from search.cli.space_file import given, load_space
 
 
-def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool) -> None:
+def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool, blocks: bool = False) -> None:
     """The body of the command: the plan on stdout, warnings on stderr after it.
 
     Raises:
@@ -34,7 +35,10 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool) -> None:
         cluster=cluster,
         machine=this_machine(os.environ),
     )
-    print("\n".join(plan_lines(gathered)))
+    lines = plan_lines(gathered)
+    if blocks:
+        lines[-2:-2] = [*block_lines([row.info for row in gathered.backbones]), ""]
+    print("\n".join(lines))
     sys.stdout.flush()
     if gathered.warnings:
         print(file=sys.stderr)

@@ -75,6 +75,12 @@ def setting_value(
     if not isinstance(node, Scalar) or node.value is None:
         report.error(node.place, f"{what} is {kind_of(node)}", f"one of {_words(allowed)}")
         return None
+    if setting.kind == "backbone" and node.raw not in allowed and node.raw in known.sizes:
+        rule = known.sizes[node.raw]  # one of those that are not listed
+        if not rule.refused:
+            return node.raw
+        report.error(node.place, f"{what}: {node.raw} cannot be used: {rule.refused}", rule.instead)
+        return None
     for choice in allowed:
         if same(choice, node.value) or (isinstance(choice, str) and choice == node.raw):
             return choice

@@ -50,13 +50,25 @@ class SizeRule:
     minimum: int = 32
     multiple: int = 1
     """Sizes are multiples of this (the patch size of a plain ViT)."""
+    maximum: int | None = None
+    """None where there is no largest one."""
+    refused: str = ""
+    """Why the backbone cannot be used at all; empty where it can."""
+    instead: str = ""
+    """What to type where it is refused."""
 
     def accepts(self, size: int) -> bool:
         """Whether images of ``size`` x ``size`` can be taken."""
-        return size >= self.minimum and size % self.multiple == 0
+        return (
+            not self.refused
+            and size >= self.minimum
+            and size % self.multiple == 0
+            and (self.maximum is None or size <= self.maximum)
+        )
 
     def nearest(self, size: int) -> int:
         """The accepted size closest to ``size``; the larger one on a tie."""
         step = self.multiple
         lowest = -(-self.minimum // step) * step
-        return max(lowest, (2 * size + step) // (2 * step) * step)
+        near = max(lowest, (2 * size + step) // (2 * step) * step)
+        return near if self.maximum is None else min(near, self.maximum)

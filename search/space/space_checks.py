@@ -191,7 +191,12 @@ def check_sizes(space: PlacedSpace, known: Known, report: Report) -> None:
             return tuple(fits(rule, value) for rule in distinct)
         return None
 
-    distinct = sorted(set(rules.values()), key=lambda rule: (rule.minimum, rule.multiple))
+    listed_ones = (
+        [value for branch in space["backbone"].branches for value, _ in branch.listed]
+        if "backbone" in space
+        else [settings["backbone"].default]
+    )
+    distinct = list({rules[str(name)]: None for name in listed_ones if name in rules})
     refused: dict[Place, dict[str, int]] = {}
     domains: dict[Place, Domain] = {}
     for point in joint(space.space, ["backbone", "image_size"], telling).points:
@@ -211,6 +216,8 @@ def check_sizes(space: PlacedSpace, known: Known, report: Report) -> None:
 
 
 def _takes(rule: SizeRule) -> str:
+    if rule.maximum is not None and rule.nearest(rule.minimum) == rule.maximum:
+        return f"{rule.maximum}"
     if rule.multiple == 1:
         return f"sizes from {rule.minimum} up"
     return f"multiples of {rule.multiple} from {rule.nearest(rule.minimum)} up"
@@ -219,6 +226,8 @@ def _takes(rule: SizeRule) -> str:
 def _fitting(domain: Domain, size: int, rules: list[SizeRule]) -> str:
     """What to write instead of ``size`` or of the range that it is in."""
     own = "0 for each backbone's own size"
+    if any(rule.maximum is not None for rule in rules):
+        return own
     step = math.lcm(*(rule.multiple for rule in rules))
     least = -(-max(rule.minimum for rule in rules) // step) * step
     if isinstance(domain, IntRange):

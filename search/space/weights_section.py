@@ -80,7 +80,11 @@ def _tags(entry: Entry | None, known: Known, report: Report) -> dict[tuple[str, 
 def _check_backbone(entry: Entry, what: str, known: Known, report: Report) -> bool:
     """Whether the key is a backbone's name."""
     if entry.name in known.sizes:
-        return True
+        rule = known.sizes[entry.name]
+        if rule.refused:
+            fact = f"{what}: {entry.name} cannot be used: {rule.refused}"
+            report.error(entry.key.place, fact, rule.instead)
+        return not rule.refused
     near = did_you_mean(entry.name, known.sizes)
     fix = near or f"one of {listed(sorted(known.sizes))}; search backbones shows all"
     report.error(entry.key.place, f"{what}: {quote(entry.name)} is no backbone", fix)

@@ -25,12 +25,19 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """/whole, /short (breaks off), /silent (stops), /slow (drips), else 404."""
+    """/whole, /short (breaks off), /silent (stops), /slow (drips), /hub/DIGEST (states
+    a digest and sends on to /whole, as Hugging Face's hub does), else 404."""
 
     def do_GET(self) -> None:
         kind = self.path.split("/")[1]
         if kind == "gone":
             self.send_error(404)
+            return
+        if kind == "hub":
+            self.send_response(302)
+            self.send_header("X-Linked-Etag", f'"{self.path.split("/")[2]}"')
+            self.send_header("Location", "/whole")
+            self.end_headers()
             return
         self.send_response(200)
         self.send_header("Content-Length", str(10**18 if kind == "huge" else len(CONTENT)))
@@ -100,6 +107,21 @@ def test_a_verified_file_lands_whole_with_progress(tmp_path: Path, server: str) 
 def test_a_wrong_hash_is_told_apart_and_leaves_nothing(tmp_path: Path, server: str) -> None:
     fact = failure(tmp_path, info(f"{server}/whole", "00000000"))
     assert f"has the sha256 {SHA256[:12]}..., not 00000000..." in fact
+
+
+def hub_info(url: str) -> BackboneInfo:
+    return replace(CATALOGUE["timm:resnet18.a1_in1k"], url=url)
+
+
+def test_a_file_of_timms_has_the_digest_that_the_hub_states(tmp_path: Path, server: str) -> None:
+    located = download(hub_info(f"{server}/hub/{SHA256}/model.safetensors"), tmp_path, quiet)
+    assert located.path == tmp_path / "weights" / "resnet18.a1_in1k.safetensors"
+    assert located.path.read_bytes() == CONTENT
+
+
+def test_a_file_of_timms_with_another_digest_is_refused(tmp_path: Path, server: str) -> None:
+    fact = failure(tmp_path, hub_info(f"{server}/hub/{'0' * 64}/model.safetensors"))
+    assert f"has the sha256 {SHA256[:12]}..., not 000000000000..." in fact
 
 
 def test_no_network_is_told_apart(tmp_path: Path, server: str) -> None:

@@ -1,0 +1,33 @@
+"""The map of blocks in ``search plan --blocks``: what ``unfreeze_depth`` trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search.backbones.catalogue import blocks_of
+from search.backbones.info import BackboneInfo
+from search.cli.columns import align, bold, indent
+from search.cli.figures import millions
+
+BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
+
+
+def block_lines(backbones: Sequence[BackboneInfo]) -> list[str]:
+    """A section of the plan: of each backbone a line for each block, from the image on.
+
+    The head is not among them: it is always trained, and always new.
+    """
+    rows = [["backbone", "block", "trained from", "params", "the library's modules"]]
+    for info in backbones:
+        for place, (modules, count) in enumerate(blocks_of(info.name)):
+            rows.append(
+                [
+                    info.name if place == 0 else "",
+                    BLOCKS[place],
+                    f"unfreeze_depth {len(BLOCKS) - place}",
+                    f"{millions(count)} M",
+                    modules,
+                ]
+            )
+    head, *body = align(rows, right=(3,))
+    return ["blocks", *indent([bold(head), *body])]

@@ -1,0 +1,220 @@
+"""timm's models as the same five blocks: the same function, every tensor in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import timm
+import torch
+from torch import Tensor, nn
+
+from search.backbones.arguments import HeadSpec, constructor_arguments
+from search.backbones.catalogue import CATALOGUE, blocks_of
+from search.backbones.construct import construct, skeleton
+from search.backbones.layout import layout
+from search.backbones.stages import BLOCKS, HEAD, Staged, build, restore
+from search.backbones.timm_layout import timm_layout
+from search.backbones.timm_names import timm_names
+from search.backbones.timm_weights import TIMM_POSITIONS
+from search.backbones.traced import CannotSplit
+from search.backbones.weights import body
+
+FAMILIES = (
+    "resnet18.a1_in1k",
+    "resnetv2_50",
+    "efficientnet_b0",
+    "tf_efficientnetv2_b0",
+    "mobilenetv3_small_050",
+    "mobilenetv4_conv_small",
+    "convnext_atto",
+    "regnety_002",
+    "vit_tiny_patch16_224",
+    "deit_tiny_patch16_224",
+    "swin_tiny_patch4_window7_224",
+    "mixer_s32_224",
+    "densenet121",
+    "repvgg_a0",
+    "test_vit",
+    "test_convnext",
+    "test_efficientnet",
+)
+QUICK = ("resnet18.a1_in1k", "test_vit", "test_convnext", "test_efficientnet", "regnety_002")
+
+
+def some(names: tuple[str, ...] = FAMILIES) -> list[object]:
+    return [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow, id=n) for n in names]
+
+
+def staged(name: str, model: nn.Module) -> Staged:
+    return Staged(name, model, layout(name, model), dropout=0.5)
+
+
+def noise(side: int, count: int = 2) -> Tensor:
+    return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("name", some())
+def test_the_blocks_are_the_librarys_own_forward_at_the_smallest_size(
+    name: str, lively: Callable[[nn.Module], nn.Module]
+) -> None:
+    row = CATALOGUE[f"timm:{name}"]
+    side = row.size.nearest(row.size.minimum)
+    arguments = constructor_arguments(row.name, classes=7, image_size=side)
+    theirs = lively(timm.create_model(row.library_name, pretrained=False, **arguments))
+    parts = build(row.name, classes=7, image_size=side, dropout=0.5, state=None, seed=0)
+    parts.model.load_state_dict(theirs.state_dict(), strict=True)
+    images = noise(side)
+    with torch.no_grad():
+        expected = theirs(images)
+        assert not torch.equal(expected[0], expected[1])
+        x = images
+        for block in parts.blocks:
+            before = x.clone()
+            y = block(x)
+            assert torch.equal(x, before), f"{block.name} changes its input"
+            x = y
+        assert torch.equal(parts.head(parts.pool(x)), expected)
+        assert torch.equal(parts.model(images), expected)
+
+
+@pytest.mark.parametrize("name", some())
+def test_every_tensor_belongs_to_one_block_or_the_head(name: str) -> None:
+    row = CATALOGUE[f"timm:{name}"]
+    parts = staged(row.name, skeleton(row.name, classes=9, image_size=row.size.default))
+    owned = [key for block in parts.blocks for key, _ in block.named_tensors()]
+    assert len(owned) == len(set(owned))
+    assert set(parts.owners()) == set(parts.model.state_dict())
+    assert set(parts.owners().values()) == {*BLOCKS, HEAD}
+    named = [key for block in parts.blocks for key, _ in block.named_parameters()]
+    named += [f"{parts.head_name}.{key}" for key, _ in parts.top.named_parameters()]
+    assert sorted(named) == sorted(key for key, _ in parts.model.named_parameters())
+    assert [count for _, count in blocks_of(row.name)] == [
+        sum(parameter.numel() for parameter in block.parameters()) for block in parts.blocks
+    ]
+
+
+@pytest.mark.catalogue
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_name_that_is_listed_falls_into_blocks() -> None:
+    seen = 0
+    for architecture in dict.fromkeys(name.partition(".")[0] for name in timm_names()):
+        with torch.device("meta"):
+            parts = staged(architecture, construct(architecture, classes=9, image_size=224))
+        assert set(parts.owners()) == set(parts.model.state_dict()), architecture
+        seen += 1
+    assert seen > 500
+
+
+@pytest.mark.parametrize("name", ["test_vit", "resnet18", "swin_tiny_patch4_window7_224"])
+def test_a_body_filled_from_tensors_is_the_model_that_they_are_from(name: str) -> None:
+    row = CATALOGUE[f"timm:{name}"]
+    torch.manual_seed(0)
+    theirs = timm.create_model(row.library_name, pretrained=False, num_classes=1000).eval()
+    state = body(row, theirs.state_dict(), "model.safetensors")
+    side = row.size.default
+    ours = build(row.name, classes=4, image_size=side, dropout=0.0, state=state, seed=0)
+    images = noise(side, 1)
+    with torch.no_grad():
+        expected = theirs.forward_head(theirs.forward_features(images), pre_logits=True)
+        assert torch.equal(ours.pool(ours.forward_blocks(images)), expected)
+
+
+def test_tensors_under_names_that_timm_still_reads_are_taken() -> None:
+    # timm's convnext reads the names of the paper's own code.
+    row = CATALOGUE["timm:test_convnext"]
+    theirs = timm.create_model("test_convnext", pretrained=False)
+    old = {}
+    for key, tensor in theirs.state_dict().items():
+        key = key.replace("head.norm.", "norm.").replace("head.fc.", "head.")
+        key = key.replace("stem.", "downsample_layers.0.")
+        key = key.replace(".conv_dw.", ".dwconv.").replace(".mlp.fc", ".pwconv")
+        for stage in range(1, 4):
+            key = key.replace(f"stages.{stage}.downsample.", f"downsample_layers.{stage}.")
+        old[key.replace(".blocks.", ".")] = tensor
+    assert set(old) != set(theirs.state_dict())
+    state = body(row, old, "model.safetensors")
+    for key, tensor in state.items():
+        assert torch.equal(tensor, theirs.state_dict()[key])
+
+
+def test_tensors_of_another_model_are_refused_and_named() -> None:
+    from search.problems import SearchError
+
+    theirs = timm.create_model("test_efficientnet", pretrained=False)
+    with pytest.raises(SearchError, match=r"does not fit timm:test_convnext"):
+        body(CATALOGUE["timm:test_convnext"], theirs.state_dict(), "model.safetensors")
+
+
+def test_a_vit_at_another_size_gets_its_positions_resized() -> None:
+    theirs = timm.create_model("test_vit", pretrained=False, img_size=160, dynamic_img_size=False)
+    state = theirs.state_dict()
+    state[TIMM_POSITIONS].normal_(generator=torch.Generator().manual_seed(0))
+    name = "timm:test_vit"
+    ours = build(name, classes=3, image_size=64, dropout=0.0, state=state, seed=0)
+    got = ours.model.state_dict()[TIMM_POSITIONS]
+    assert got.shape == (1, 1 + 4 * 4, 64)
+    assert torch.equal(got[:, 0], state[TIMM_POSITIONS][:, 0])
+    arguments = constructor_arguments(name, classes=3, image_size=64)
+    again = timm.create_model("test_vit", pretrained=False, **arguments).eval()
+    again.load_state_dict(ours.model.state_dict(), strict=True)
+    with torch.no_grad():
+        assert torch.equal(again(noise(64)), ours(noise(64)))
+
+
+@pytest.mark.parametrize("head", [HeadSpec(), HeadSpec(kind="mlp", hidden=5)])
+def test_restored_it_gives_the_same_logits(head: HeadSpec) -> None:
+    name = "timm:regnety_002"
+    trained = build(name, classes=4, image_size=32, dropout=0.2, state=None, seed=0, head=head)
+    state = trained.model.state_dict()
+    again = restore(name, classes=4, image_size=32, state=state, head=head)
+    with torch.no_grad():
+        assert torch.equal(again(noise(32)), trained(noise(32)))
+
+
+@pytest.mark.parametrize("depth", range(6))
+def test_only_the_last_blocks_and_the_head_train(depth: int) -> None:
+    parts = build("timm:test_vit", classes=3, image_size=32, dropout=0.0, state=None, seed=0)
+    parts.set_mode(depth, training=True)
+    parts(noise(32)).sum().backward()
+    owners = parts.owners()
+    learns = {owners[n] for n, p in parts.model.named_parameters() if p.grad is not None}
+    assert learns == {block.name for block in parts.trained_blocks(depth)} | {HEAD}
+
+
+def test_the_class_token_and_the_positions_are_the_stems_and_the_last_norm_stage_4s() -> None:
+    name = "timm:vit_tiny_patch16_224"
+    owners = staged(name, skeleton(name, classes=2, image_size=224)).owners()
+    assert {owners[key] for key in ("cls_token", "pos_embed", "patch_embed.proj.weight")} == {
+        "stem"
+    }
+    assert owners["norm.weight"] == "stage4"
+    assert [owners[f"blocks.{n}.norm1.weight"] for n in (0, 2, 3, 11)] == [
+        "stage1",
+        "stage1",
+        "stage2",
+        "stage4",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        pytest.param("levit_128", "2 heads", id="two_heads"),
+        pytest.param("hrnet_w18_small", "inside of something else", id="branches"),
+    ],
+)
+def test_a_model_that_does_not_fall_into_blocks_says_why(name: str, reason: str) -> None:
+    with torch.device("meta"):
+        model = timm.create_model(name, pretrained=False, num_classes=3).eval()
+    with pytest.raises(CannotSplit, match=reason):
+        timm_layout(model)
+
+
+def test_splitting_leaves_the_model_as_it_was() -> None:
+    model = timm.create_model("test_vit", pretrained=False).eval()
+    before = (set(vars(model)), list(model.state_dict()))
+    with pytest.raises(CannotSplit):
+        timm_layout(model)  # of a size that depends on the images
+    assert (set(vars(model)), list(model.state_dict())) == before
