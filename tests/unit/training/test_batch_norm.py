@@ -67,8 +67,12 @@ def test_statistics_of_frozen_blocks_move_where_they_are_to_and_their_weights_ne
     "changes",
     [
         pytest.param({"unfreeze_depth": 1}, id="partial"),
-        pytest.param({"unfreeze_depth": 0}, id="head_alone"),
-        pytest.param({"unfreeze_depth": 1, "finetune": "head_then_partial"}, id="phases"),
+        pytest.param({"unfreeze_depth": 0}, id="head_alone", marks=pytest.mark.slow),
+        pytest.param(
+            {"unfreeze_depth": 1, "finetune": "head_then_partial"},
+            id="phases",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_trial_whose_statistics_move_stores_nothing_says_so_and_goes_on_to_the_bit(

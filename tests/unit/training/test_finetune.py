@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from search.backbones.catalogue import CATALOGUE
 from search.backbones.stages import BLOCKS, HEAD, Staged, build
 from search.data.cache import Room, entries
 from search.training.checkpoint import assemble, load_trained
 from search.training.config import TrialConfig
+from search.training.fit import fit
+from search.training.inputs import TrialData
 from search.training.optimiser import optimiser, unfreeze
 from search.training.phases import depth_at
 from search.training.prefix import Boundary, ComputedPrefix, Prefix
@@ -28,7 +32,11 @@ OFF = partial(ComputedPrefix, keep_bytes=0)
 FROM_THE_HEAD = (HEAD, *reversed(BLOCKS))
 
 STRATEGIES = [
-    pytest.param({"finetune": "head_then_partial", "unfreeze_depth": 2}, id="head_then_partial"),
+    pytest.param(
+        {"finetune": "head_then_partial", "unfreeze_depth": 2},
+        id="head_then_partial",
+        marks=pytest.mark.slow,
+    ),
     pytest.param({"finetune": "gradual", "unfreeze_depth": 2}, id="gradual"),
 ]
 
@@ -123,6 +131,30 @@ def test_each_phase_reads_the_store_at_its_own_depth_to_the_same_curve(
     )
     assert entries(tmp_path)
     assert curve(config, prefix=_stored(tmp_path)) == off
+
+
+def test_what_a_phase_kept_in_memory_is_given_back_when_the_next_begins(
+    other: Other, data: TrialData
+) -> None:
+    config = other(finetune="gradual", unfreeze_depth=2, views=1)
+    made: list[weakref.ref[ComputedPrefix]] = []
+
+    def counted(boundary: Boundary) -> Prefix:
+        prefix = ComputedPrefix(boundary)
+        made.append(weakref.ref(prefix))
+        return prefix
+
+    reports = fit(
+        config,
+        data=data,
+        weights=None,
+        weights_hash="random:1",
+        classes=3,
+        preprocessing=CATALOGUE[config.backbone].preprocessing,
+        prefix=counted,
+    )
+    living = [[ref() is not None for ref in made] for _ in reports]
+    assert living == [[True], [False, True], [False, False, True]]
 
 
 def test_the_phases_differ_from_training_all_from_the_start(other: Other, curve: Curve) -> None:
