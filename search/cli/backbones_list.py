@@ -112,7 +112,8 @@ def lines(rows: Sequence[Weights], *, whole: bool) -> list[str]:
         ]
         said += ["", "other weights", *indent(align(cells, right=(2,)))]
     notes = [
-        "px: what the weights were trained at; from: the smallest, 32/16 in steps of 16",
+        "px: what the weights were trained at; from: the smallest, 32/16 in steps of 16"
+        + (", only: no other" if any(row.info.size.maximum for row in shown) else ""),
         f"licence: {common}",
         *(f"{mark.strip()} {text}" for text, mark in marks.items()),
     ]
@@ -145,6 +146,7 @@ def document(rows: Sequence[Weights], *, cache: Path) -> dict[str, Any]:
                     "default": info.size.default,
                     "minimum": info.size.nearest(info.size.minimum),
                     "multiple": info.size.multiple,
+                    "maximum": info.size.maximum,
                 },
                 "weights": [],
             },
@@ -178,6 +180,8 @@ def _cells(row: Weights, marks: dict[str, str]) -> list[str]:
 
 
 def _least(rule: SizeRule) -> str:
+    if rule.maximum is not None:
+        return "only"
     least = rule.nearest(rule.minimum)
     return str(least) if rule.multiple == 1 else f"{least}/{rule.multiple}"
 

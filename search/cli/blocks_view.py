@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from search.backbones.catalogue import blocks_of
 from search.backbones.info import BackboneInfo
 from search.cli.columns import align, bold, indent
-from search.cli.figures import millions
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
 
@@ -25,7 +24,7 @@ def block_lines(backbones: Sequence[BackboneInfo]) -> list[str]:
                     info.name if place == 0 else "",
                     BLOCKS[place],
                     f"unfreeze_depth {len(BLOCKS) - place}",
-                    f"{millions(count)} M",
+                    f"{count:,}",
                     modules,
                 ]
             )

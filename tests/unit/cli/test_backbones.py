@@ -90,7 +90,12 @@ def test_the_document_has_every_weights_with_its_place(
     assert rows["resnet50"]["parameters"] == 25_557_032
     assert rows["efficientnet_lite0"]["weights"][0]["where"] == "packaged"
     # of its patches of 14 px, 2 are 28 px, less than the 32 that any backbone needs
-    assert rows["vit_h_14"]["image_size"] == {"default": 518, "minimum": 42, "multiple": 14}
+    assert rows["vit_h_14"]["image_size"] == {
+        "default": 518,
+        "minimum": 42,
+        "multiple": 14,
+        "maximum": None,
+    }
 
 
 def test_a_package_that_is_not_there_is_named(
@@ -115,3 +120,13 @@ def test_it_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_timms_are_listed_where_they_are_asked_for(tmp_path: Path) -> None:
+    found = lines(look(pick(("timm:swin_tiny_patch4_window7_224",)), tmp_path), whole=False)
+    text = "\n".join(found)
+    assert "timm:swin_tiny_patch4_window7_224.ms_in1k" in text
+    assert found[1].split()[2:6] == ["M", "224", "only", "ms_in1k"]
+    assert "only: no other" in text
+    with pytest.raises(SearchError, match="timm:swin_tinny"):
+        pick(("timm:swin_tinny",))

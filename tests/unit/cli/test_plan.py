@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from search.backbones.catalogue import CATALOGUE
+from search.cli.blocks_view import block_lines
 from search.cli.consequences import Backbone, warnings
 from search.cli.machine import Machine, this_machine
 from search.cli.options import SpaceFlags
@@ -138,3 +139,14 @@ def test_cards_are_counted_by_their_device_files(
     machine = this_machine(env, devices=tmp_path)
     assert machine.gpus == expected
     assert machine.cpus >= 1
+
+
+def test_blocks_shows_which_modules_each_block_is_and_from_which_depth_it_is_trained() -> None:
+    text = block_lines([CATALOGUE["resnet18"], CATALOGUE["timm:test_vit"]])
+    assert text[0] == "blocks"
+    assert text[2].split() == [
+        *("resnet18", "stem", "unfreeze_depth", "5", "9,536"),
+        *("conv1,", "bn1,", "relu,", "maxpool"),
+    ]
+    assert text[6].split()[:4] == ["stage4", "unfreeze_depth", "1", "8,393,728"]
+    assert text[11].endswith("blocks.3-5, norm")
