@@ -10,6 +10,7 @@ from search.cli.space_text import param_rows
 from search.problems import printable
 from search.space.domains import Param
 from search.space.settings import Value
+from search.space.spec import StudySpec
 from search.training.config import SETTINGS
 
 
@@ -46,7 +47,8 @@ def brief_lines(plan: Plan) -> list[str]:
     lines = [bold(f"{printable(spec.name)}: {trials}{minutes}{stop}, {how}, {goal}")]
     if expected is None:
         decides = "results decide" if spec.budget.minutes is None else "minutes decide"
-        return [*lines, f"at most {spec.epochs.max} epochs a trial; the {decides} how many"]
+        lines.append(f"at most {spec.epochs.max} epochs a trial; the {decides} how many")
+        return [*lines, *_patience(spec)]
     rows = [["epoch", "trials", f"(mean of {plan.simulations} simulated searches, an estimate)"]]
     last = len(expected.rungs) - 1
     rows += [
@@ -59,7 +61,18 @@ def brief_lines(plan: Plan) -> list[str]:
         *lines,
         *indent(align(rows, right=(0, 1))),
         f"about {expected.epochs} epochs, at most {most} (no trial stopped)",
+        *_patience(spec),
     ]
+
+
+def _patience(spec: StudySpec) -> list[str]:
+    """When trials end themselves; how many will is not in the estimate."""
+    if spec.patience is None:
+        return []
+    metric = "loss" if spec.patience.metric == "loss" else spec.objective
+    count = spec.patience.epochs
+    plural = "" if count == 1 else "s"
+    return [f"fewer where a trial ends itself: {metric} not improved for {count} epoch{plural}"]
 
 
 def _space(plan: Plan) -> list[str]:

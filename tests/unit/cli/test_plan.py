@@ -57,6 +57,16 @@ def test_a_plan_without_a_number_of_trials_says_what_decides(space_file: Path) -
     assert "at most 9 epochs a trial; the minutes decide how many" in text
 
 
+def test_a_plan_says_when_trials_end_themselves(space_file: Path) -> None:
+    for patience, said in (
+        ("{epochs: 3}", "loss not improved for 3 epochs"),
+        ("{metric: objective, epochs: 1}", "balanced_accuracy not improved for 1 epoch"),
+    ):
+        flags = SpaceFlags(sets=(f"patience={patience}",))
+        text = "\n".join(plan_lines(plan_of(space_file, flags)))
+        assert f"fewer where a trial ends itself: {said}" in text
+
+
 def test_the_next_command_repeats_the_flags_quoted_and_without_a_password(
     space_file: Path,
 ) -> None:
