@@ -44,7 +44,10 @@ def fetch(name: str) -> Extended:
             fix = did_you_mean(name, names) or f"one of {listed(names)}"
             raise fail(f"there is no preset {short(printable(name))!r}", fix=fix)
         return Extended(file=name, text=file.read_bytes(), identity=name)
-    path = Path(name).expanduser()
+    try:
+        path = Path(name).expanduser()
+    except RuntimeError:  # ~ of a user that there is not
+        path = Path(name)
     return Extended(file=name, text=read_bytes(path), identity=identity_of(path))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from search.cli.entry import show_problems
 from search.cli.options import SpaceFlags
 from search.problems import Exit, Problem, SearchError, fail
+from search.space.nodes import short
 
 if TYPE_CHECKING:
     from search.space.load import Loaded
@@ -111,19 +112,19 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         SearchError: When it is not there, a folder or not readable; exit status 2.
     """
-    if path.is_dir():
-        raise _not_a_file(path)
-    if path.is_fifo() and not str(path).startswith(("/dev/", "/proc/")):
-        # A named pipe would be waited for without end; <(...) is one of /dev/fd.
-        raise fail(f"{path}: a named pipe, not a space file", fix="name a .yaml file")
     try:
+        if path.is_dir():
+            raise _not_a_file(path)
+        if path.is_fifo() and not str(path).startswith(("/dev/", "/proc/")):
+            # A named pipe would be waited for without end; <(...) is one of /dev/fd.
+            raise fail(f"{path}: a named pipe, not a space file", fix="name a .yaml file")
         with path.open("rb") as file:
             return file.read(LARGEST_READ)
     except FileNotFoundError:
         raise _not_found(path) from None
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise fail(f"{path}: cannot be read: {reason}") from None
+        raise fail(f"{short(str(path), 200)}: cannot be read: {reason}") from None
     except ValueError:  # a NUL in the name
         raise fail(f"{path}: no such file") from None
 

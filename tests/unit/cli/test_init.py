@@ -283,6 +283,25 @@ def test_an_unknown_preset_is_answered_with_the_nearest() -> None:
         fetch("preset/smal-data")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param("x" * 5000, "cannot be read: file name too long", id="long"),
+        pytest.param("~nobody-of-this-name/x", "no such file", id="no_home"),
+        pytest.param('"a\\0b"', "no such file", id="nul"),
+        pytest.param("/dev/zero", "more than 100,000 characters", id="endless"),
+        pytest.param(".", "a folder, not a space file", id="folder"),
+        pytest.param("preset/../pyproject", "there is no preset", id="out_of_the_presets"),
+    ],
+)
+def test_a_hostile_name_is_an_error_at_its_place(name: str, said: str) -> None:
+    text = f"extends: {name}\ndata: {{sample: solar-cells}}\n"
+    with pytest.raises(SearchError, match=said) as caught:
+        load_space(Path("p.yaml"), SpaceFlags(), env={}, text=text)
+    assert all(problem.place for problem in caught.value.problems)
+    assert caught.value.status is Exit.USAGE
+
+
 def test_a_file_extends_another_by_its_path_and_itself_by_none(tmp_path: Path) -> None:
     Path("base.yaml").write_text("data: {path: x}\nspace: {lr: [1e-3, 1e-2]}")
     Path("mine.yaml").write_text("extends: base.yaml")
