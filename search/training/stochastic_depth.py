@@ -42,7 +42,7 @@ def set_stochastic_depth(staged: Staged, probability: float) -> None:
     places = _timms(staged.model)
     if not places:
         return
-    from timm.layers import DropPath  # an optional part, slow to import
+    from timm.layers.drop import DropPath  # an optional part, slow to import
 
     for number, (owner, names) in enumerate(places):
         chance = probability * number / max(1, len(places) - 1)
