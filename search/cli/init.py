@@ -196,7 +196,7 @@ def _survey(spec: DataSpec) -> tuple[Survey, DataSpec]:
     if task != spec.task:
         spec = replace(spec, task=task)
         listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
-    return survey(listing, progress=progress), spec
+    return survey(listing, cache=cache, progress=progress), spec
 
 
 def _refused(found: Survey, spec: DataSpec) -> SearchError | None:

@@ -127,7 +127,7 @@ def check_files(
     Returns:
         By path.
     """
-    memory = cache / "checked" / f"{sha256(str(root).encode()).hexdigest()[:32]}.json"
+    memory = _memory(root, cache)
     known = _recall(memory)
     results: dict[str, Checked] = {}
     todo: list[str] = []
@@ -161,6 +161,21 @@ def check_files(
         if todo:
             _remember(memory, known)
     return results
+
+
+def remember_good(root: Path, known: Mapping[str, tuple[int, int, str]], *, cache: Path) -> None:
+    """Spare :func:`check_files` the files that another pass has opened whole.
+
+    Args:
+        known: (size, time of change in ns, both from before it was opened, sha256) by path
+            relative to ``root``.
+    """
+    memory = _memory(root, cache)
+    _remember(memory, {**_recall(memory), **known})
+
+
+def _memory(root: Path, cache: Path) -> Path:
+    return cache / "checked" / f"{sha256(str(root).encode()).hexdigest()[:32]}.json"
 
 
 def check_file(path: str) -> Checked:

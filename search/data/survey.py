@@ -1,11 +1,13 @@
 """What a folder of images is like: sizes, classes, damage, copies. ``search init`` asks.
 
-Every file is opened once, in parallel; nothing is written. Copies are files of the
-same content; near copies show nearly the same (``likeness.py``).
+Every file is opened once, in parallel, and remembered as checked, so that a run need
+not open it again. Copies are files of the same content; near copies show nearly the
+same (``likeness.py``).
 """
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from search.data.decode import INTERPOLATIONS, BadImage, hash_and_decode
 from search.data.likeness import HASH_SIZE, THUMBNAIL_SIDE, difference_hash, near_copies
 from search.data.listing import Found, Listing
 from search.data.parallel import Progress, each
+from search.data.prepare import remember_good
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,9 @@ class Look:
     thumbnail: bytes = b""
     grey: bool = False
     """Whether a small copy of it has no colour."""
+    bytes: int = 0
+    changed: int = 0
+    """When the file was changed, ns, before it was opened."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,11 +70,14 @@ class Survey:
     """False when there were too many images that look alike to compare them all."""
 
 
-def survey(listing: Listing, *, progress: Progress, workers: int | None = None) -> Survey:
+def survey(
+    listing: Listing, *, cache: Path, progress: Progress, workers: int | None = None
+) -> Survey:
     """Open every image of a listing once.
 
     Args:
         listing: What the data names.
+        cache: Our cache folder; what was found right is remembered below it.
         progress: Told (what, done, total) for every few files.
         workers: Processes that open files; None is one for each core.
     """
@@ -80,6 +89,15 @@ def survey(listing: Listing, *, progress: Progress, workers: int | None = None) 
         looks[images[index].path] = look
         progress("checking images", len(looks), len(files))
     good = tuple(image for image in images if not looks[image.path].reason)
+    remember_good(
+        listing.root,
+        {
+            image.path: (look.bytes, look.changed, look.sha256)
+            for image in good
+            if (look := looks[image.path])
+        },
+        cache=cache,
+    )
     bad = [(path, look.reason) for path, look in looks.items() if look.reason]
     copies: defaultdict[str, list[Found]] = defaultdict(list)
     for image in good:
@@ -99,7 +117,10 @@ def survey(listing: Listing, *, progress: Progress, workers: int | None = None) 
 def look_at(path: str) -> Look:
     """Decode one file whole; runs in a child process."""
     try:
+        facts = os.stat(path)
         sha256, image = hash_and_decode(Path(path))
+    except OSError as error:
+        return Look(reason=(error.strerror or str(error)).lower())
     except BadImage as error:
         return Look(reason=error.reason)
     bilinear = INTERPOLATIONS["bilinear"]
@@ -113,6 +134,8 @@ def look_at(path: str) -> Look:
         height=image.height,
         hash=difference_hash(np.asarray(grey.resize(HASH_SIZE, bilinear))),
         thumbnail=thumbnail.tobytes(),
+        bytes=facts.st_size,
+        changed=facts.st_mtime_ns,
         grey=bool((colours.max(axis=2) - colours.min(axis=2)).max() <= 8),
     )
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageEnhance
 from search.data import likeness
 from search.data.likeness import LIMIT, difference_hash, near_copies
 from search.data.listing import Found, Listing
+from search.data.prepare import check_files
 from search.data.survey import look_at, survey
 
 Changed = Image.Image
@@ -47,7 +48,12 @@ def groups_of(images: list[Image.Image], tmp_path_factory: pytest.TempPathFactor
     for index, image in enumerate(images):
         image.save(folder / f"{index:03}.png")
     found = tuple(Found(path=f"{index:03}.png", label="a") for index in range(len(images)))
-    told = survey(Listing(root=folder, images=found), progress=lambda *_: None, workers=None)
+    told = survey(
+        Listing(root=folder, images=found),
+        cache=folder / "cache",
+        progress=lambda *_: None,
+        workers=None,
+    )
     assert told.compared
     return [group.paths for group in told.near]
 
@@ -115,6 +121,30 @@ def test_a_damaged_file_says_why(tmp_path_factory: pytest.TempPathFactory) -> No
     file = tmp_path_factory.mktemp("x") / "a.png"
     file.write_bytes(b"none")
     assert look_at(str(file)).reason.startswith("is none of")
+
+
+def test_what_was_opened_need_not_be_opened_again(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The run after ``search init`` opens only what has changed since."""
+    folder = tmp_path_factory.mktemp("images")
+    for name in ("a.png", "b.png", "c.png"):
+        scene(len(name), 32).save(folder / name)
+    (folder / "c.png").write_bytes(b"none")
+    found = tuple(Found(path=name, label="a") for name in ("a.png", "b.png", "c.png"))
+    listing = Listing(root=folder, images=found)
+    survey(listing, cache=folder / "cache", progress=lambda *_: None)
+    scene(7, 48).save(folder / "b.png")
+    told: list[tuple[int, int]] = []
+    checked = check_files(
+        folder,
+        [image.path for image in found],
+        cache=folder / "cache",
+        progress=lambda _what, done, total: told.append((done, total)),
+    )
+    assert told[0] == (1, 3)  # a.png: b.png has changed, c.png was bad
+    assert checked["c.png"].reason.startswith("is none of")
+    assert checked["a.png"].sha256 != checked["b.png"].sha256
 
 
 @pytest.mark.slow
