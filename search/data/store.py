@@ -29,6 +29,7 @@ from search.data.files import NoLocks, locked, publish, write_whole
 from search.data.images import ImageTable, Part
 from search.data.listing import changed_images
 from search.data.parallel import Progress, each
+from search.data.targets import Targets, targets_of
 from search.problems import Exit, Problem, SearchError, fail
 
 _FORMAT = 1
@@ -49,8 +50,8 @@ class DecodedImages:
 
     images: np.memmap[tuple[int, int, int, int], np.dtype[np.uint8]]
     """[N, S, S, C], read-only, mapped; not evicted while it or a view of it lives."""
-    labels: npt.NDArray[np.int64]
-    """[N], indices into the table's classes."""
+    labels: Targets
+    """Of the N images."""
     hashes: tuple[str, ...]
     """sha256 of each image's file; N of them."""
     parts: tuple[Part, ...]
@@ -170,7 +171,7 @@ def open_decoded(
         _verified[path] = state
     return DecodedImages(
         images=images,
-        labels=np.array([row.label for row in table.rows], dtype=np.int64),
+        labels=targets_of(table, table.rows),
         hashes=tuple(row.sha256 for row in table.rows),
         parts=tuple(row.part for row in table.rows),
         path=path,
