@@ -196,7 +196,9 @@ def _survey(spec: DataSpec) -> tuple[Survey, DataSpec]:
     if task != spec.task:
         spec = replace(spec, task=task)
         listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
-    return survey(listing, cache=cache, progress=progress), spec
+    found = survey(listing, cache=cache, progress=progress)
+    progress.end()
+    return found, spec
 
 
 def _refused(found: Survey, spec: DataSpec) -> SearchError | None:
@@ -248,13 +250,18 @@ class _Progress:
 
     def __call__(self, what: str, done: int, total: int) -> None:
         now = time.monotonic()
-        ended = self._shown and self._terminal and total and done == total
-        if now - self._last < self._every and not ended:
+        if now - self._last < self._every:
             return
         self._last = now
         text = f"{what} {done:,} of {total:,}" if total else what
         if self._terminal:
-            self._shown = not ended
-            print(f"\r\x1b[K{'' if ended else text}", end="", file=sys.stderr, flush=True)
+            self._shown = True
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
         else:
             print(text, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave no line of progress behind."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._shown = False

@@ -22,7 +22,7 @@ SHOWN = 10
 def report_lines(found: Survey, start: Start) -> list[str]:
     """All of it, a line each; nothing in it can move a terminal's cursor."""
     data = start.data
-    place = data.manifest or data.path or f"the sample {data.sample}"
+    place = data.manifest or data.path or f"the sample {data.sample}; your own: --data PATH"
     what = "" if data.task == "multiclass" else f", {data.task}"
     lines = [
         bold(f"{printable(start.name)}: {quantity(len(found.good), 'image')}{what}"),
