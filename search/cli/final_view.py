@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from search.cli.columns import align, bold, fits, indent, packed, terminal_width
 from search.cli.figures import duration, main_first, metric, setting_texts
 from search.cli.measures_view import (
+    calibration_error,
     class_lines,
     confusion_lines,
     difference,
@@ -192,6 +193,14 @@ def _measures(test: TestResult, document: FinalDocument, width: int | None) -> l
             ]
             for name in names
         ]
+        if test.calibration is not None:
+            rows.append(
+                [
+                    "calibration_error",
+                    calibration_error(test, bounds=best),
+                    *(calibration_error(each.test, bounds=baselines) for each in others),
+                ]
+            )
         return indent(align(rows))
 
     heading = f"test  n {test.n}, 95 % intervals"

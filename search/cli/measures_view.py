@@ -29,6 +29,15 @@ def with_interval(test: TestResult, name: str) -> str:
     return f"{metric(value)} [{metric(bounds.low)}, {metric(bounds.high)}]"
 
 
+def calibration_error(test: TestResult, *, bounds: bool) -> str:
+    """The same of the calibration error; a dash in results of earlier versions."""
+    if test.calibration is None or test.calibration_interval is None:
+        return "-"
+    low, high = test.calibration_interval.low, test.calibration_interval.high
+    value = metric(test.calibration.error)
+    return f"{value} [{metric(low)}, {metric(high)}]" if bounds and low < high else value
+
+
 def tells(comparison: Comparison) -> bool:
     """Whether the interval says anything: resampling very few images, or images
     that all came out alike, gives an interval of no width."""
@@ -62,17 +71,21 @@ def few_images(verdict: str, n: int) -> str:
 
 
 def class_lines(test: TestResult) -> list[str]:
-    """Precision and recall of each class; of the worst where there are many."""
+    """Precision, recall and F1 of each class; of the worst where there are many."""
     scores = list(test.classes)
     left_out = len(scores) - SHOWN_CLASSES
     if left_out > 0:
         scores = sorted(scores, key=lambda each: each.recall)[:SHOWN_CLASSES]
-    rows = [["class", "precision", "recall", "images"]]
+    rows = [["class", "precision", "recall", "F1", "images"]]
     rows += [
-        [name_of(each.name), metric(each.precision), metric(each.recall), f"{each.support}"]
+        [
+            name_of(each.name),
+            *(metric(value) for value in (each.precision, each.recall, each.f1)),
+            f"{each.support}",
+        ]
         for each in scores
     ]
-    lines = align(rows, right=(1, 2, 3))
+    lines = align(rows, right=(1, 2, 3, 4))
     if left_out > 0:
         lines.append(f"and {left_out} classes with a higher recall (all are in model.json)")
     return lines

@@ -13,7 +13,7 @@ from search.data.store import decoded_side
 from search.export.card_tasks import figure, kind, learnt, outputs, tested, thresholds, title
 from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE, ModelInfo
 from search.export.escape import markdown
-from search.export.report import Interval, TestResult
+from search.export.report import ClassScore, Interval, TestResult
 from search.space.spec import METRICS_OF
 
 _WIDEST_CONFUSION = 20
@@ -173,7 +173,7 @@ def _figures(info: ModelInfo) -> list[str]:
 def _classes(info: ModelInfo, test: TestResult) -> list[str]:
     if not test.classes:
         return []
-    lines = ["", *_class_table(test)]
+    lines = [*_calibration(test), "", *_class_table(test)]
     if info.learns.thresholds:
         lines += ["", *_table("### Thresholds", ("class", "threshold"), thresholds(info))]
     if not test.cells or len(test.classes) > _WIDEST_CONFUSION:
@@ -193,6 +193,29 @@ def _classes(info: ModelInfo, test: TestResult) -> list[str]:
     ]
 
 
+def _with_intervals(score: ClassScore) -> list[str]:
+    """Precision, recall and F1."""
+    values = [figure(each) for each in (score.precision, score.recall, score.f1)]
+    if score.intervals is None:
+        return values
+    return [
+        f"{value} {_bounds(spread)}" for value, spread in zip(values, score.intervals, strict=True)
+    ]
+
+
+def _calibration(test: TestResult) -> list[str]:
+    if test.calibration is None or test.calibration_interval is None:
+        return []
+    return [
+        "",
+        f"Calibration error on test: {figure(test.calibration.error)} "
+        f"{_bounds(test.calibration_interval)}. It is the mean gap between the probability of the "
+        f"called class and how often it is right, over {len(test.calibration.images)} bins of "
+        "equal width (ECE, Guo et al. 2017). Of few images it reads too high; its interval is "
+        "corrected for most of that.",
+    ]
+
+
 def _class_table(test: TestResult) -> list[str]:
     return _table(
         "### By class, on test",
@@ -200,7 +223,7 @@ def _class_table(test: TestResult) -> list[str]:
         [
             (
                 markdown(each.name),
-                *(figure(value) for value in (each.precision, each.recall, each.f1)),
+                *_with_intervals(each),
                 str(each.support),
             )
             for each in test.classes

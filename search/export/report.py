@@ -270,7 +270,7 @@ def calibration_interval(
 
     The error of few images is too high, and that of images drawn from them again by
     about as much once more: the basic interval, twice the error minus the quantiles,
-    takes that off, and so can lie below the error itself.
+    takes most of that off, and so can lie below the error itself.
 
     Source: Davison and Hinkley, "Bootstrap Methods and their Application", 5.2.
     """

@@ -10,10 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_fscore_support
 
 from search.export.bootstrap import draw
-from search.export.report import Comparison, Interval, TestResult, compare, interval, measure
+from search.export.report import (
+    Comparison,
+    Interval,
+    TestResult,
+    calibration_interval,
+    compare,
+    interval,
+    measure,
+)
 from search.space.spec import METRICS, Metric
+from search.training.calibration import calibration
 from search.training.metrics import metrics
 
 
@@ -164,6 +174,56 @@ def test_a_result_survives_json() -> None:
     assert TestResult.from_json(json.loads(json.dumps(result.to_json()))) == result
     comparison = compare("loss", found, found[:, ::-1], labels, seed=0, resamples=50)
     assert Comparison.from_json(json.loads(json.dumps(comparison.to_json()))) == comparison
+
+
+def test_class_intervals_are_those_of_resampling_images_within_their_class() -> None:
+    found, labels = _case(5, 120, 3)
+    rng = np.random.default_rng(1)
+    brute = []
+    for _ in range(600):
+        rows = np.concatenate(
+            [rng.choice(np.flatnonzero(labels == k), (labels == k).sum()) for k in range(3)]
+        )
+        called = found[rows].argmax(axis=1)
+        scores = precision_recall_fscore_support(labels[rows], called, zero_division=0)
+        brute.append(np.stack(scores[:3]))
+    low, high = np.quantile(brute, [0.025, 0.975], axis=0)
+    result = measure(found, labels, ("a", "b", "c"), seed=0)
+    whole = precision_recall_fscore_support(labels, found.argmax(axis=1), zero_division=0)
+    for k, each in enumerate(result.classes):
+        assert (each.precision, each.recall, each.f1) == pytest.approx(
+            [part[k] for part in whole[:3]]
+        )
+        assert each.intervals is not None
+        for row, spread in enumerate(each.intervals):
+            wide = 0.15 * (high[row, k] - low[row, k])
+            assert [spread.low, spread.high] == pytest.approx([low[row, k], high[row, k]], abs=wide)
+
+
+def test_the_calibration_interval_takes_off_most_of_what_few_images_add_to_the_error() -> None:
+    # A model that is right as often as it says: its true error is 0 wherever it is measured.
+    lows, errors = [], []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        sure = rng.uniform(0.5, 1.0, 300)
+        labels = (rng.random(300) > sure).astype(np.int64)
+        found = np.stack([sure, 1 - sure], axis=1)
+        spread = calibration_interval(found, labels, seed=seed, resamples=300)
+        errors.append(calibration(found, labels).error)
+        lows.append(spread.low)
+    assert np.mean(errors) > 0.03  # of 300 images
+    assert np.mean(lows) < 0.2 * np.mean(errors)
+
+
+def test_results_of_earlier_versions_are_still_read() -> None:
+    found, labels = _case(0, 50, 3)
+    document = measure(found, labels, ("a", "b", "c"), seed=0, resamples=50).to_json()
+    del document["calibration"]
+    document["classes"] = [row[:5] for row in document["classes"]]
+    earlier = TestResult.from_json(document)
+    assert (earlier.calibration, earlier.calibration_interval) == (None, None)
+    assert [each.intervals for each in earlier.classes] == [None] * 3
+    assert earlier.to_json() == document
 
 
 def test_2000_resamples_of_10000_images_take_less_than_a_second() -> None:
