@@ -86,6 +86,21 @@ def test_the_next_command_repeats_the_flags_quoted_and_without_a_password(
     assert "hunter2" not in "\n".join(plan_lines(plan))
 
 
+def test_a_plan_says_which_files_are_extended_and_where_a_domain_comes_from(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "extends: preset/balanced\ndata: {sample: solar-cells}\nspace: {dropout: 0.1}\n"
+    )
+    plan = plan_of(file, SpaceFlags(sets=("space.lr=1e-3",)))
+    lines = {line.split()[0]: line for line in plan_lines(plan) if line.strip()}
+    assert lines["extends"].split() == ["extends", "preset/balanced"]
+    assert lines["unfreeze_depth"].endswith("  preset/balanced")
+    assert lines["lr"].endswith("  --set")
+    assert lines["dropout"].split() == ["dropout", "0.1"]  # this file's own
+
+
 def test_data_that_is_not_here_is_said_and_the_rest_planned(
     space_file: Path, tmp_path: Path
 ) -> None:

@@ -84,6 +84,15 @@ resources: {gpus_per_trial: 0.5}
 storage: ${env:DB}
 checkpoints: {dir: x, keep: 1}
 """,
+    "extended": """
+extends: preset/small-data
+data: {sample: null, path: x, split: null}
+epochs: {min: null}
+space: {lr: null, dropout: {float: [0, 0.5], when: {backbone: ["*vit*", resnet18]}}}
+first: null
+resources: null
+budget: {minutes: null}
+""",
     "little": "data: {sample: solar-cells}\nspace: {lr: {float: [1, 2]}}\nresources: auto",
 }
 
@@ -97,6 +106,7 @@ def test_what_load_accepts_is_valid(
 
 WRONG = {
     "unknown_key": "tint: blue",
+    "extends_a_list": "extends: [a.yaml]",
     "unknown_setting": "space: {tint: 1}",
     "unknown_backbone": "space: {backbone: [resnet5O]}",
     "unknown_choice": "space: {augmentation: strong}",
