@@ -22,7 +22,7 @@ LIMIT = 6
 AGREEMENT = 0.997
 """Correlation that the thumbnails of near copies have at least. On photographs of solar
 cells, which are hard to tell apart, copies of half the size, at JPEG quality 50 or with
-more contrast had .998 and more, different cells at most .995."""
+more contrast had .998 and more, different cells seldom above .995."""
 PLAIN = 4.0
 """Grey levels (standard deviation) below which a thumbnail shows nothing to compare."""
 HASH_SIZE = (9, 8)
