@@ -114,10 +114,14 @@ def _target(label: object, task: Task, classes: int) -> Target:
         if not isinstance(label, float) or not math.isfinite(label):
             raise ValueError(f"label {label!r} is no finite number")
         return label
-    several = label if task == "multilabel" and isinstance(label, list) else [label]
-    if task == "multilabel" and several != label:
+    if task == "multiclass":
+        return _index(label, classes)
+    if not isinstance(label, list):
         raise ValueError(f"label {label!r} is no list")
-    for each in several:
-        if not isinstance(each, int) or not 0 <= each < classes:
-            raise ValueError(f"label {each!r} is no index of a class")
-    return tuple(several) if task == "multilabel" else int(several[0])
+    return tuple(_index(each, classes) for each in label)
+
+
+def _index(label: object, classes: int) -> int:
+    if not isinstance(label, int) or not 0 <= label < classes:
+        raise ValueError(f"label {label!r} is no index of a class")
+    return label

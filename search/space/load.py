@@ -50,6 +50,7 @@ from search.space.spec import (
     WeightsSpec,
 )
 from search.space.study_section import read_storage, read_study
+from search.space.task_checks import check_task
 from search.space.weights_section import read_weights
 
 SECTIONS = (
@@ -245,6 +246,7 @@ class _Sections:
         )
         if space.sound:
             self._check_search(spec, space)
+            check_task(spec.data.task, space, report)
         return spec
 
     def _of(self, name: str) -> Node | None:

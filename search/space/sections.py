@@ -100,7 +100,7 @@ def read_data(
             f"data has {entry.name} beside {given[0].name}",
             f"keep one of {listed(SOURCES)}",
         )
-    task = fields.read("task", _task, "multiclass")
+    task: Task = fields.read_or_none("task", _task) or "multiclass"
     _check_task(task, fields, report)
     sample = fields.read_or_none("sample", text)
     if sample is not None and sample not in samples:

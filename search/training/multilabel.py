@@ -120,7 +120,8 @@ def _tuned(scores_N: Floats, positive_N: NDArray[np.bool_]) -> float:
     order = np.argsort(-scores_N, kind="stable")
     ranked, positive = scores_N[order], positive_N[order]
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-    values = f1(np.cumsum(positive)[last], last + 1, np.asarray(positive_N.sum()))
+    actual = np.full(len(last), positive_N.sum(), dtype=np.int64)
+    values = f1(np.cumsum(positive, dtype=np.int64)[last], last + 1, actual)
     lower = np.append(ranked[last[:-1] + 1], 0.0)
     between = (ranked[last] + lower) / 2
     best = np.flatnonzero(values == values.max())
