@@ -69,7 +69,7 @@ def document(start: dict[str, Any], data: str, images: Path, *, minutes: float) 
         "objective": "balanced_accuracy",
         "space": {**start.get("space", {}), **fixed},
         "first": ["default"],
-        "budget": {"trials": 100_000, "minutes": minutes},
+        "budget": {"trials": None, "minutes": minutes},
     }
 
 
