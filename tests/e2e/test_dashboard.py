@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from search.space.domains import Branch, FloatRange, Param, Space
 from search.space.spec import DataSpec, SamplerSpec, StudySpec
+from search.study.artifacts import FOLDERS, artifact_folder
 from search.study.opening import StudyFacts, open_study
 from search.study.record import Recorder
 from search.study.records import Outcome, State
@@ -124,6 +126,13 @@ def test_a_browser_shows_the_study_its_pruned_trial_and_what_is_added_while_it_r
     pruned = page(chromium, f"{address}/dashboard/studies/1/trials?numbers=1", tmp_path / "profile")
     shown = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", pruned)).replace("&lt;", "<")
     assert WHY in shown
-    recorder.settle(2, Outcome(state=State.PRUNED, why="later on"))
-    later = page(chromium, f"{address}/dashboard/studies/1/trials?numbers=2", tmp_path / "profile")
-    assert "later on" in re.sub(r"<[^>]+>", " ", later)
+    recorder.set_result(FOLDERS, [str(tmp_path / "study")])
+    folder = artifact_folder(tmp_path / "study", 2)
+    folder.mkdir(parents=True)
+    Image.new("RGB", (64, 48), "white").save(folder / "curves.png")
+    later = Outcome(state=State.PRUNED, why="later on")
+    recorder.settle(2, later, files=("curves.png",))
+    found = page(chromium, f"{address}/dashboard/studies/1/trials?numbers=2", tmp_path / "profile")
+    assert "later on" in re.sub(r"<[^>]+>", " ", found)
+    assert "curves.png" in found
+    assert re.search(r'<img[^>]* src="/artifacts/1/\d+/[0-9a-f-]+"', found)
