@@ -22,7 +22,7 @@ _INK, _FAINT, _PAPER = (40, 40, 40), (200, 200, 200), (255, 255, 255)
 _COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
 """Of Okabe and Ito's palette: told apart by everyone."""
 _WIDTH, _HEIGHT, _MARGIN = 480, 260, 48
-TILE = 128
+TILE = 96
 """Side of an image among others, pixels."""
 _LONGEST = 24
 _NAMED = 40
@@ -144,7 +144,7 @@ def matrix(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Image.Image:
 
 def tiles(shown: Sequence[Tile], *, columns: int = 4) -> Image.Image:
     """Images in rows, with their words under them."""
-    wide, high = TILE + 56, TILE + 16 * max((len(tile.words) for tile in shown), default=0) + 12
+    wide, high = TILE + 72, TILE + 16 * max((len(tile.words) for tile in shown), default=0) + 12
     rows = max(1, -(-len(shown) // columns))
     picture = Image.new("RGB", (columns * wide + 8, rows * high + 8), _PAPER)
     draw = ImageDraw.Draw(picture)
