@@ -188,6 +188,8 @@ def _space(start: Start) -> list[str]:
             "  # small ones: no GPU here; `search backbones` lists others",
             f"  backbone: [{', '.join(_FOR_CPUS)}]",
         ]
+    if start.data.task == "regression":
+        lines.append(_line("  label_smoothing: null", "the preset's changes nothing for numbers"))
     if start.imbalance >= UNEVEN and start.data.task == "multiclass":
         why = f"the largest class has {start.imbalance:.1f} times the images of the smallest"
         lines.append(_line("  class_imbalance: [none, auto]", why))

@@ -189,6 +189,7 @@ def test_a_manifest_says_its_task(
     (tmp_path / "list.csv").write_text("\n".join(rows))
     search("init", "study", "--data", "list.csv", "--json")
     assert json.loads(capsys.readouterr().out)["task"] == task
+    assert not [each.fact for each in written().warnings if each.level == "warning"]
     spec = written().spec
     assert (spec.data.task, spec.data.manifest, spec.objective) == (
         task,
