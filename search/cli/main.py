@@ -68,6 +68,7 @@ def search(
 
     \b
     Start here:
+      search init DIR --data PATH       look at images, write a space for them
       search plan spaces/quick.yaml     check a space, see what will happen
       search run spaces/quick.yaml      search; the same command goes on
       search status                     all studies on this machine
