@@ -27,7 +27,8 @@ def complete_spaces(incomplete: str) -> list[str]:
 
 def complete_sets(incomplete: str) -> list[str]:
     """``space.SETTING=`` for every setting, and every other key of a space file."""
-    from search.space.schema import keys, schema
+    from search.space.schema import schema
+    from search.space.schema_keys import keys
     from search.training.config import SETTINGS
 
     return [f"{key}=" for key in keys(schema(SETTINGS, [])) if key.startswith(incomplete)]

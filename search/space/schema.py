@@ -186,22 +186,6 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
     }
 
 
-def keys(built: Schema) -> list[str]:
-    """Every key of a space file with its section, e.g. ``epochs.max``, ``space.lr``;
-    ``space`` first, for it is what is changed most."""
-    sections = dict(built["properties"])
-    sections = {"space": sections.pop("space"), **sections}
-    return [key for name, section in sections.items() for key in _keys(name, section)]
-
-
-def _keys(name: str, section: Schema) -> list[str]:
-    forms = (section, *section.get("anyOf", ()))
-    inner = next((form["properties"] for form in forms if "properties" in form), None)
-    if inner is None:
-        return [name]
-    return [key for each, form in inner.items() for key in _keys(f"{name}.{each}", form)]
-
-
 def _section(description: str, **properties: Schema) -> Schema:
     """A mapping with these keys and no others."""
     return {
