@@ -120,18 +120,18 @@ def _extended(body: list[Part], cut: int) -> int:
 
 def _check_owners(model: nn.Module, runs: list[list[Part]], head: str) -> None:
     """Every tensor belongs to one block or to the head."""
+    kept = set(model.state_dict())
     owned: list[str] = [f"{head}.{name}" for name in model.get_submodule(head).state_dict()]
     for run in runs:
         names: set[str] = set()
         for part in run:
-            names.update(part.loose)
+            names.update(name for name in part.loose if name in kept)
             for root, module in part.roots.items():
                 names.update(f"{root}.{name}" for name in module.state_dict())
         owned += names
     if len(owned) != len(set(owned)):
         twice = next(name for name in owned if owned.count(name) > 1)
         raise CannotSplit(f"{twice} is used by two of its blocks")
-    kept = set(model.state_dict())
     if kept - set(owned):
         raise CannotSplit(f"{sorted(kept - set(owned))[0]} is used by none of its blocks")
 

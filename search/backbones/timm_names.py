@@ -114,11 +114,13 @@ def timm_refused() -> Iterator[tuple[str, str]]:
 def _size(row: Mapping[str, Any], tag: str) -> SizeRule:
     weights = row["tags"].get(tag) or {}
     default = weights.get("size", row["size"])
+    # A few were trained at a size that is no whole number of patches: that one alone.
+    fixed = row["fixed"] or default % row["multiple"] != 0
     return SizeRule(
         default=default,
-        minimum=default if row["fixed"] else row["minimum"],
-        multiple=row["multiple"],
-        maximum=default if row["fixed"] else None,
+        minimum=default if fixed else row["minimum"],
+        multiple=1 if fixed else row["multiple"],
+        maximum=default if fixed else None,
         refused=row["refused"],
         instead="search backbones 'timm:*' lists those that can be used" if row["refused"] else "",
     )

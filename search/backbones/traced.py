@@ -141,17 +141,42 @@ def _needed(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _cut(model: nn.Module, nodes: list[fx.Node]) -> list[Part]:
-    place = {node: index for index, node in enumerate(nodes)}
-    last = {node: max((place.get(user, -1) for user in node.users), default=-1) for node in nodes}
-    last[nodes[-1]] = len(nodes)
+    """Cut behind every value that is all of what came before that is needed after it.
+
+    What does not depend on the images (a rotary embedding, say) is made again in each
+    part that needs it, so that it is in nobody's way.
+    """
+    free: set[fx.Node] = set()
+    for node in nodes[1:]:
+        if all(each in free for each in node.all_input_nodes):
+            free.add(node)
+    bound = [node for node in nodes if node not in free]
+    place = {node: index for index, node in enumerate(bound)}
+    last = {node: max((place.get(user, -1) for user in node.users), default=-1) for node in bound}
+    last[bound[-1]] = len(bound)
     found: list[Part] = []
-    source, start = nodes[0], 1
+    source, start = bound[0], 1
     live: set[fx.Node] = {source}
-    for index, node in enumerate(nodes[1:], start=1):
+    for index, node in enumerate(bound[1:], start=1):
         live = {each for each in live if last[each] > index}
         if last[node] > index:
             live.add(node)
         if live == {node}:
-            found.append(Part(model, source, tuple(nodes[start : index + 1])))
+            run = bound[start : index + 1]
+            wanted = _behind(run, free)
+            inside = wanted | set(run)
+            found.append(Part(model, source, tuple(each for each in nodes if each in inside)))
             source, start = node, index + 1
     return found
+
+
+def _behind(run: list[fx.Node], free: set[fx.Node]) -> set[fx.Node]:
+    """The nodes of ``free`` that a run needs, and those that they need."""
+    wanted: set[fx.Node] = set()
+    left = [each for node in run for each in node.all_input_nodes if each in free]
+    while left:
+        node = left.pop()
+        if node not in wanted:
+            wanted.add(node)
+            left += node.all_input_nodes
+    return wanted
