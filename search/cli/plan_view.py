@@ -6,7 +6,7 @@ from search.cli.block_rates import rate_lines
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import duration, millions, setting, settings
 from search.cli.plan_facts import Plan
-from search.cli.space_text import param_rows
+from search.cli.space_text import folded, param_rows
 from search.problems import printable
 from search.space.domains import Param
 from search.space.settings import Value
@@ -78,11 +78,11 @@ def _patience(spec: StudySpec) -> list[str]:
 def _space(plan: Plan) -> list[str]:
     space = plan.spec.space
     rows = [row for param in space.params for row in _rows(plan, param)]
-    absent = [row for name, row in SETTINGS.items() if name not in space]
-    rows += [[row.name, f"{setting(row.default)}   default"] for row in absent]
+    named = len(rows)
+    absent, others = folded([name for name in SETTINGS if name not in space])
+    rows += [[name, f"{setting(SETTINGS[name].default)}   default"] for name in absent]
     lines = [printable(line) for line in align(rows)]
-    faint = len(lines) - len(absent)
-    return [*lines[:faint], *(dim(line) for line in lines[faint:])]
+    return [*lines[:named], *(dim(line) for line in [*lines[named:], others] if line)]
 
 
 def _rows(plan: Plan, param: Param) -> list[list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from search.cli.figures import setting
 from search.space.domains import (
     Branch,
@@ -13,6 +15,17 @@ from search.space.domains import (
     IntRange,
     Param,
 )
+from search.training.settings.core import CORE
+
+_CORE = frozenset(row.name for row in CORE)
+
+
+def folded(defaults: Sequence[str]) -> tuple[list[str], str]:
+    """Which settings at their default get a line each, and a line for all the others;
+    empty where there are none."""
+    others = sum(name not in _CORE for name in defaults)
+    line = f"and {others} more at their defaults, see docs/settings.md" if others else ""
+    return [name for name in defaults if name in _CORE], line
 
 
 def domain_text(domain: Domain) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import duration, main_first, metric, setting, settings, spark
+from search.cli.space_text import folded
 from search.cli.status_document import (
     LEADERBOARD,
     STATES,
@@ -258,12 +259,16 @@ def _facts(trial: TrialView) -> Iterable[tuple[str, str]]:
 
 
 def _settings(trial: TrialView) -> list[str]:
+    values = settings_in_force(trial)
+    absent, others = folded([name for name in values if name not in trial.params])
     rows = [
         [name, setting(value), "" if name in trial.params else "default"]
-        for name, value in settings_in_force(trial).items()
+        for name, value in values.items()
+        if name in trial.params or name in absent
     ]
     lines = [printable(line) for line in align(rows)]
-    return [dim(line) if row[2] else line for row, line in zip(rows, lines, strict=True)]
+    shown = [dim(line) if row[2] else line for row, line in zip(rows, lines, strict=True)]
+    return [*shown, dim(others)] if others else shown
 
 
 def _curve(trial: TrialView) -> list[str]:
