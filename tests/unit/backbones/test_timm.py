@@ -44,6 +44,7 @@ FAMILIES = (
     "test_convnext",
     "test_efficientnet",
 )
+SWIN = "swin_tiny_patch4_window7_224"
 QUICK = ("resnet18.a1_in1k", "test_vit", "test_convnext", "test_efficientnet", "regnety_002")
 
 
@@ -66,6 +67,7 @@ def test_the_blocks_are_the_librarys_own_forward_at_the_smallest_size(
     row = CATALOGUE[f"timm:{name}"]
     side = row.size.nearest(row.size.minimum)
     arguments = constructor_arguments(row.name, classes=7, image_size=side)
+    torch.manual_seed(0)
     theirs = lively(timm.create_model(row.library_name, pretrained=False, **arguments))
     parts = build(row.name, classes=7, image_size=side, dropout=0.5, state=None, seed=0)
     parts.model.load_state_dict(theirs.state_dict(), strict=True)
@@ -114,6 +116,7 @@ def differing(architectures: Sequence[str]) -> list[str]:
     return wrong
 
 
+@pytest.mark.slow
 def test_the_committed_rows_are_what_timm_says_and_what_cutting_it_gives() -> None:
     assert committed()["timm"] == timm.__version__
     assert list(committed()["models"]) == architectures()
@@ -134,7 +137,10 @@ def test_every_architecture_is_cut_as_its_committed_row_says_or_refused() -> Non
     assert differing(architectures()) == [], "run: python -m search.backbones.timm_generate"
 
 
-@pytest.mark.parametrize("name", ["test_vit", "resnet18", "swin_tiny_patch4_window7_224"])
+@pytest.mark.parametrize(
+    "name",
+    ["test_vit", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet18", SWIN))],
+)
 def test_a_body_filled_from_tensors_is_the_model_that_they_are_from(name: str) -> None:
     row = CATALOGUE[f"timm:{name}"]
     torch.manual_seed(0)

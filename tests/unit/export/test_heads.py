@@ -19,6 +19,8 @@ from search.training.checkpoint import assemble, load_trained
 from tests.unit.export.conftest import config, origin_of, train
 from tests.unit.export.test_card import _logits_by_the_cards_lines
 
+pytestmark = pytest.mark.slow  # a trial is trained first
+
 
 @pytest.fixture(scope="module")
 def trained(table: ImageTable, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
@@ -48,7 +50,6 @@ def test_the_description_carries_it(trained: tuple[Path, Path]) -> None:
     assert not info.architecture.convolution
 
 
-@pytest.mark.slow
 def test_the_cards_lines_build_it_without_this_project(
     trained: tuple[Path, Path], tmp_path: Path
 ) -> None:

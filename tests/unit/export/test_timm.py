@@ -18,6 +18,8 @@ from search.training.checkpoint import load_trained
 from tests.unit.export.conftest import config, origin_of, train
 from tests.unit.export.test_card import _logits_by_the_cards_lines
 
+pytestmark = pytest.mark.slow  # a trial is trained first
+
 NAME = "timm:test_vit"
 
 
@@ -67,7 +69,6 @@ def test_the_description_has_what_timms_constructor_takes(exported: tuple[Path, 
     }
 
 
-@pytest.mark.slow
 def test_the_cards_lines_load_it_with_timm_alone(
     exported: tuple[Path, Path], tmp_path: Path
 ) -> None:
