@@ -217,10 +217,14 @@ def _subset(listing: Listing, spec: DataSpec) -> tuple[Found, ...]:
         return take_subset(listing.images, spec.max_images, seed=spec.split.seed)
     except ValueError as error:
         raise fail(
-            f"data.max_images is too few for {len(listing.classes)} classes: {error}",
+            f"data.max_images is too few{_for_classes(listing)}: {error}",
             fix="max_images: null",
             status=Exit.DATA,
         ) from error
+
+
+def _for_classes(listing: Listing) -> str:
+    return f" for {len(listing.classes)} classes" if listing.classes else ""
 
 
 def _too_many(skipped: Sequence[tuple[str, str]], total: int, max_bad: int) -> SearchError:

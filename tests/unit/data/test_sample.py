@@ -60,3 +60,18 @@ def test_an_unknown_sample_gets_the_name_it_is_like() -> None:
         list_sample("solar-cell")
     assert caught.value.problems[0].fix == "solar-cells"
     assert SAMPLES == ("solar-cells",)
+
+
+def test_the_solar_cells_have_a_label_for_every_task() -> None:
+    several = list_sample("solar-cells", task="multilabel").images
+    numbers = list_sample("solar-cells", task="regression").images
+    one = list_sample("solar-cells").images
+    assert {name for image in several for name in image.labels or ()} == {
+        "defective",
+        "mono",
+        "poly",
+    }
+    for label, labels, value in zip(one, several, numbers, strict=True):
+        assert value.value is not None
+        assert (label.label == "defective") == ("defective" in (labels.labels or ()))
+        assert (label.label == "defective") == (value.value > 0.5)
