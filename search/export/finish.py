@@ -27,6 +27,7 @@ from search.data.streamed import stored_or_streamed
 from search.data.targets import Targets, targets_of
 from search.export.evaluate import evaluate
 from search.export.kept import Seen, asked, forget_others
+from search.export.measuring import RESAMPLES, compare, measure
 from search.export.model_folder import (
     ModelContents,
     check_destination,
@@ -37,7 +38,7 @@ from search.export.model_folder import (
 from search.export.predict import Predictor, device_of
 from search.export.probe import ProbeJob, linear_probe
 from search.export.regressions import NAMES
-from search.export.report import RESAMPLES, TestResult, compare, measure
+from search.export.report import TestResult
 from search.export.results import Baseline, BaselineName, FinalResults
 from search.export.trial import Candidate, Origin, contents, has_weights
 from search.problems import SearchError

@@ -12,7 +12,8 @@ import pytest
 
 from search.cli.final_view import Baseline, Best, FinalDocument, final_lines, to_json
 from search.cli.measures_view import class_lines, confusion_lines, difference, with_interval
-from search.export.report import Comparison, Interval, TestResult, measure
+from search.export.measuring import measure
+from search.export.report import Comparison, Interval, TestResult
 from search.study.records import State
 
 CLASSES = ("defective", "sound")

@@ -9,7 +9,7 @@ from search.data.targets import Scale
 from search.export.bootstrap import resample_counts
 from search.export.bootstrap_tasks import draw_task
 from search.export.learns import Learns
-from search.export.report import compare, measure
+from search.export.measuring import compare, measure
 from search.space.spec import METRICS_OF, Metric, Task
 from search.training.task_metrics import task_metrics
 

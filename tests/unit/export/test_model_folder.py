@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from search.data.images import ImageTable
 from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE, read_info
+from search.export.measuring import measure
 from search.export.model_folder import ModelContents, check_destination, file_sha256, write_folder
-from search.export.report import measure
 from search.export.trial import Candidate, Origin, contents, has_weights
 from search.problems import Exit, SearchError
 

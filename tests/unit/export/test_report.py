@@ -13,15 +13,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_fscore_support
 
 from search.export.bootstrap import draw
-from search.export.report import (
-    Comparison,
-    Interval,
-    TestResult,
-    calibration_interval,
-    compare,
-    interval,
-    measure,
-)
+from search.export.measuring import calibration_interval, compare, interval, measure
+from search.export.report import Comparison, Interval, TestResult
 from search.space.spec import METRICS, Metric
 from search.training.calibration import calibration
 from search.training.metrics import metrics
