@@ -89,6 +89,8 @@ def search(name: str, space: dict[str, Any], folder: Path) -> tuple[dict[str, An
         return found
 
     result = command("run", str(file), "--name", name)
+    if not (folder / "studies" / name / "export").is_dir():
+        sys.exit(f"{name}: no trial was trained to its end; more --minutes are needed")
     test = Path(space["data"]["path"]) / "test"
     predicted = command("predict", f"studies/{name}/export", str(test))
     labels = {
