@@ -36,7 +36,7 @@ thorough: $(STAMP)  ## full disks, hanging trials, no memory, a lost node, a los
 	$(BIN)/pytest -m thorough tests/e2e
 
 catalogue: $(STAMP)  ## the backbones of more than 100 M parameters; 8 GB of memory
-	$(BIN)/pytest -m catalogue tests/unit/backbones
+	$(BIN)/pytest -m catalogue tests/unit
 
 faults: $(STAMP)  ## break it on purpose: kills, outages, hostile files; under 20 minutes
 	$(BIN)/python -m tests.faults --report studies/faults.md $(FAULTS)

@@ -125,7 +125,13 @@ def test_two_strengths_never_share(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "size"),
-    [("vit_b_16", 32), ("swin_t", 32), ("convnext_tiny", 32), ("vgg11", 32), ("resnet18", 32)],
+    [
+        ("vit_b_16", 32),
+        ("swin_t", 32),
+        ("convnext_tiny", 32),
+        ("resnet18", 32),
+        pytest.param("vgg11", 32, marks=pytest.mark.catalogue),  # 133 M parameters
+    ],
 )
 def test_for_every_family(
     backbone: str, size: int, other: Other, curve: Curve, tmp_path: Path
