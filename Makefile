@@ -23,17 +23,17 @@ run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for anoth
 setup: $(STAMP)  ## make .venv with the tested versions
 
 test: $(STAMP)  ## all tests but those of make thorough, make catalogue and make gpu; under 15 minutes
-	$(BIN)/pytest -n 2 --dist loadfile -m "not gpu and not catalogue" tests/unit tests/contract
+	$(BIN)/pytest -n 2 --dist loadfile -m "not gpu and not catalogue and not thorough" tests/contract tests/unit
 	$(BIN)/pytest -n 2 --dist load -m "not gpu and not thorough" tests/e2e
 
 check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 	$(BIN)/ruff check .
 	$(BIN)/mypy search
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not gpu and not browser" -x tests/unit tests/contract
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not thorough and not gpu and not browser" -x tests/unit tests/contract
 
 thorough: $(STAMP)  ## full disks, hanging trials, no memory, a lost node, a lost database
-	$(BIN)/pytest -m thorough tests/e2e
+	$(BIN)/pytest -m thorough tests/contract tests/e2e
 
 catalogue: $(STAMP)  ## the backbones of more than 100 M parameters; 8 GB of memory
 	$(BIN)/pytest -m catalogue tests/unit

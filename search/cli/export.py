@@ -112,7 +112,8 @@ def _known_test(view: StudyView, chosen: TrialView) -> tuple[TestResult | None, 
     stored = view.attributes.get("results")
     if not isinstance(stored, dict) or stored.get("trial") != chosen.number:
         return None, ""
-    from search.export.contents import INFO_FILE, read_info
+    from search.export.contents import INFO_FILE
+    from search.export.reading import read_info
 
     try:
         info, _ = read_info(Path(str(stored["folder"])) / INFO_FILE)

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from search.backbones.catalogue import CATALOGUE
 from search.data.folder import SUFFIXES
 from search.data.store import decoded_side
-from search.export.contents import INFO_FILE, WEIGHTS_FILE, ModelInfo, damaged, read_info
+from search.export.contents import INFO_FILE, WEIGHTS_FILE, ModelInfo
 from search.export.pixels import squares
+from search.export.reading import damaged, read_info
 from search.problems import Exit, Problem, SearchError, fail
 from search.training.config import SETTINGS
 

@@ -8,11 +8,19 @@ it refuses, ``load`` refuses too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from search.space.ranges import MAX_STEPS
+from search.space.schema_domains import (
+    NATURAL,
+    Schema,
+    domain_of,
+    ref,
+    section,
+    space,
+    value_of,
+    when,
+)
 from search.space.sections import SAMPLERS, SCHEDULERS
-from search.space.settings import Setting, Value
+from search.space.settings import Setting
 from search.space.spec import (
     ACTIVATION_TYPES,
     ALL_METRICS,
@@ -24,12 +32,8 @@ from search.space.spec import (
 from search.space.study_section import NAME
 from search.space.weights_section import SOURCES, UNAVAILABLE
 
-Schema = dict[str, Any]
-
 _TEXT: Schema = {"type": "string", "minLength": 1}
 _NAME: Schema = {"type": ["string", "number"]}
-_NATURAL: Schema = {"type": "integer", "minimum": 1}
-_FLAG: Schema = {"type": "boolean"}
 
 
 def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
@@ -46,7 +50,7 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             "preset/small-data, preset/balanced or base.yaml. Mappings merge by key, an entry "
             "of space is replaced whole, null removes.",
         },
-        "study": _section(
+        "study": section(
             "The study's name and seed.",
             name={
                 "type": ["string", "number"],
@@ -62,13 +66,13 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             + "; ".join(f"{task} {', '.join(METRICS_OF[task])}" for task in TASKS)
             + ". The first is the default.",
         },
-        "epochs": _section(
+        "epochs": section(
             "No trial is stopped before min, by default the first epoch at which all are at "
             "their final depth; the learning-rate schedule ends at max.",
-            min={**_NATURAL, "description": "First epoch at which trials are compared."},
-            max={**_NATURAL, "description": "Full length of a trial."},
+            min={**NATURAL, "description": "First epoch at which trials are compared."},
+            max={**NATURAL, "description": "Full length of a trial."},
         ),
-        "space": _space(settings),
+        "space": space(settings),
         "first": {
             "description": "Points tried before sampling; missing keys take their defaults.",
             "type": "array",
@@ -77,7 +81,7 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
                     {"const": "default"},
                     {
                         "type": "object",
-                        "properties": {name: _ref(f"value_{name}") for name in settings},
+                        "properties": {name: ref(f"value_{name}") for name in settings},
                         "additionalProperties": False,
                     },
                 ]
@@ -85,7 +89,7 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             "default": ["default"],
         },
         "weights": _weights(backbones),
-        "sampler": _section(
+        "sampler": section(
             "What proposes settings.",
             name={
                 "enum": list(SAMPLERS),
@@ -98,7 +102,7 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
                 "description": "Sampled at random before tpe fits its model.",
             },
         ),
-        "scheduler": _section(
+        "scheduler": section(
             "What stops hopeless trials early.",
             name={
                 "enum": list(SCHEDULERS),
@@ -112,7 +116,7 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
                 "description": "About the best 1/reduction_factor go on at each rung.",
             },
         ),
-        "patience": _section(
+        "patience": section(
             "A trial ends itself, complete, when its own validation got no better.",
             metric={
                 "enum": list(PATIENCE_METRICS),
@@ -120,16 +124,16 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
                 "description": "Of validation; what must improve.",
             },
             epochs={
-                **_NATURAL,
+                **NATURAL,
                 "description": "Without improvement; counted from the first at final depth.",
             },
         ),
         "budget": {
-            **_section(
+            **section(
                 "The study's limit over all its runs; at least one.",
-                trials=_nullable(_NATURAL, "Settled trials of any state."),
+                trials=_nullable(NATURAL, "Settled trials of any state."),
                 minutes=_nullable({"type": "number", "exclusiveMinimum": 0}, "Wall time."),
-                stop_after=_nullable(_NATURAL, "Settled trials in a row without a better one."),
+                stop_after=_nullable(NATURAL, "Settled trials in a row without a better one."),
             ),
             "minProperties": 1,
         },
@@ -143,12 +147,12 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             "default": StudySpec.__dataclass_fields__["storage"].default,
             "description": "sqlite:///FILE, postgresql://USER@HOST/NAME or ${env:NAME}.",
         },
-        "checkpoints": _section(
+        "checkpoints": section(
             "Where trained weights are kept, and of how many best trials.",
             dir={**_NAME, "default": "studies", "description": "A folder."},
-            keep={**_NATURAL, "description": "Best trials whose weights are kept."},
+            keep={**NATURAL, "description": "Best trials whose weights are kept."},
         ),
-        "cache": _section(
+        "cache": section(
             "What is computed once: decoded images, and what frozen blocks put out.",
             dir={
                 "type": ["string", "number", "null"],
@@ -179,20 +183,10 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             "backbone": {
                 "anyOf": [{"enum": list(backbones)}, {"type": "string", "pattern": "^timm:."}]
             },
-            "when": _when(settings),
-            **{f"value_{name}": _value(setting) for name, setting in settings.items()},
-            **{f"domain_{name}": _domain(setting) for name, setting in settings.items()},
+            "when": when(settings),
+            **{f"value_{name}": value_of(setting) for name, setting in settings.items()},
+            **{f"domain_{name}": domain_of(setting) for name, setting in settings.items()},
         },
-    }
-
-
-def _section(description: str, **properties: Schema) -> Schema:
-    """A mapping with these keys and no others."""
-    return {
-        "description": description,
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
     }
 
 
@@ -209,12 +203,8 @@ def _removable(property: Schema) -> Schema:
     else:
         kept: Schema = {key: inner.pop(key) for key in ("description", "default") if key in inner}
         forms = inner.get("anyOf", [inner])
-        inner = {**kept, "anyOf": [*forms, _ref("removed")]}
+        inner = {**kept, "anyOf": [*forms, ref("removed")]}
     return inner
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": f"#/$defs/{name}"}
 
 
 def _nullable(inner: Schema, description: str) -> Schema:
@@ -234,7 +224,7 @@ def _seed(description: str) -> Schema:
 def _data() -> Schema:
     share: Schema = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 0.2}
     where: Schema = {"type": ["string", "number", "null"]}
-    return _section(
+    return section(
         "Where the images are: one of path, manifest, sample; or --data FOLDER.",
         path={**where, "description": "A folder per class; or train/ val/ test/ with such."},
         manifest={**where, "description": "A CSV file: path,label[,split][,group]."},
@@ -248,13 +238,13 @@ def _data() -> Schema:
             "type": ["string", "null"],
             "description": "Of the numbers of a regression, e.g. kg; only shown.",
         },
-        split=_section(
+        split=section(
             "Shares of all images, cut from train where the data brings no such part.",
             val={**share, "description": "Share for validation."},
             test={**share, "description": "Share for the test."},
             seed=_seed("Of the split."),
         ),
-        max_images=_nullable(_NATURAL, "A stratified subset, for a quick look."),
+        max_images=_nullable(NATURAL, "A stratified subset, for a quick look."),
         max_bad={
             "type": "integer",
             "minimum": 0,
@@ -270,11 +260,11 @@ def _weights(backbones: Sequence[str]) -> Schema:
         return {"type": ["array", "null"], "items": number, "minItems": 3, "maxItems": 3}
 
     file = {
-        **_section("With its own normalisation.", file=_NAME, mean=three(0), std=three(1e-6)),
+        **section("With its own normalisation.", file=_NAME, mean=three(0), std=three(1e-6)),
         "required": ["file"],
         "dependentRequired": {"mean": ["std"], "std": ["mean"]},
     }
-    return _section(
+    return section(
         "Which weights a backbone starts from.",
         source={
             "enum": list(SOURCES),
@@ -289,105 +279,27 @@ def _weights(backbones: Sequence[str]) -> Schema:
         files={
             "description": "A local state dict for a catalogue name.",
             "type": "object",
-            "propertyNames": _ref("backbone"),
+            "propertyNames": ref("backbone"),
             "additionalProperties": {"anyOf": [_NAME, file]},
         },
         tags={
             "description": "Which of its pretrained weights, e.g. IMAGENET1K_V1; "
             "search backbones NAME shows them.",
             "type": "object",
-            "propertyNames": _ref("backbone"),
+            "propertyNames": ref("backbone"),
             "additionalProperties": _NAME,
         },
     )
 
 
 def _resources() -> Schema:
-    return _section(
+    return section(
         "What one trial gets.",
         cpus_per_trial=_nullable({"type": "number", "minimum": 0.01}, "Cores."),
         gpus_per_trial=_nullable({"type": "number", "minimum": 0}, "Fractions share a GPU."),
-        concurrency=_nullable(_NATURAL, "At most this many trials at once."),
+        concurrency=_nullable(NATURAL, "At most this many trials at once."),
         minutes_per_epoch=_nullable(
             {"type": "number", "exclusiveMinimum": 0},
             "A trial that reports nothing for so long is ended.",
         ),
     )
-
-
-def _space(settings: Mapping[str, Setting]) -> Schema:
-    return {
-        "description": "A plain value is fixed, a list is a choice, what is not named has "
-        "its default.",
-        "type": "object",
-        "properties": {
-            name: {
-                "description": f"{setting.meaning} (default {_plain(setting.default)})",
-                **_ref(f"domain_{name}"),
-            }
-            for name, setting in settings.items()
-        },
-        "additionalProperties": False,
-    }
-
-
-def _plain(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _value(setting: Setting) -> Schema:
-    if setting.kind == "backbone":
-        return _ref("backbone")
-    if setting.kind == "choice":
-        return {"enum": list(setting.choices)}
-    value: Schema = {"type": "integer" if setting.kind == "int" else "number"}
-    if setting.low is not None:
-        value["minimum"] = setting.low
-    if setting.high is not None:
-        value["maximum"] = setting.high
-    return value
-
-
-def _domain(setting: Setting) -> Schema:
-    value = _ref(f"value_{setting.name}")
-    choice = {"type": "array", "items": value, "minItems": 1, "uniqueItems": True}
-    forms = [_form("value", value), _form("choice", choice)]
-    bounds = {"type": "array", "items": value, "minItems": 2, "maxItems": 2}
-    if setting.kind == "int":
-        forms.append(_form("int", bounds, log=_FLAG, step=_NATURAL))
-    if setting.kind == "float":
-        steps = {"type": ["integer", "null"], "minimum": 2, "maximum": MAX_STEPS}
-        forms.append(_form("float", bounds, log=_FLAG, steps=steps))
-    branch = {"anyOf": forms}
-    branches = {"type": "array", "items": branch, "minItems": 1}
-    return {"anyOf": [value, choice, *forms, branches]}
-
-
-def _form(name: str, inner: Schema, **modifiers: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": {name: inner, **modifiers, "when": _ref("when")},
-        "required": [name],
-        "additionalProperties": False,
-    }
-
-
-def _when(settings: Mapping[str, Setting]) -> Schema:
-    conditions: dict[str, Schema] = {}
-    for name, setting in settings.items():
-        value = _ref(f"value_{name}")
-        if setting.kind == "backbone":
-            value = {"anyOf": [value, {"type": "string", "pattern": "[*?]"}]}
-        tests: list[Schema] = [value, {"type": "array", "items": value, "minItems": 1}]
-        if setting.kind in ("int", "float"):
-            edge = {"type": ["number", "null"]}
-            edges = _section("From min to max, both included.", min=edge, max=edge)
-            tests.append({**edges, "minProperties": 1})
-        conditions[name] = {"anyOf": tests}
-    return {
-        "description": "Conditions, all of which must hold; on an inactive setting none does.",
-        "type": "object",
-        "properties": conditions,
-        "additionalProperties": False,
-        "minProperties": 1,
-    }

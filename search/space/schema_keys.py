@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.space.schema import Schema
+from search.space.schema_domains import Schema
 
 
 def keys(built: Schema) -> list[str]:

@@ -90,7 +90,7 @@ def search(recorder: Recorder, behind: Behind, over: Callable[[], bool]) -> tupl
     return decided, said
 
 
-@pytest.mark.parametrize("seconds", [0.5, 5.0, 20.0])
+@pytest.mark.parametrize("seconds", [0.5, 5.0, pytest.param(20.0, marks=pytest.mark.thorough)])
 def test_an_outage_loses_nothing_tells_nothing_twice_and_is_said(
     server: Postgres, url: str, recorder: Recorder, seconds: float
 ) -> None:

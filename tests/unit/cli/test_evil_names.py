@@ -21,9 +21,10 @@ from search.data.images import ImageTable
 from search.data.manifest import load_table, save_table
 from search.data.prepare import prepare
 from search.export.card import card
-from search.export.contents import Architecture, ModelInfo, read_info, to_document
+from search.export.contents import Architecture, ModelInfo, to_document
 from search.export.measuring import measure
 from search.export.predict import Prediction
+from search.export.reading import read_info
 from search.export.report import TestResult
 from search.space.spec import DataSpec
 from search.study.records import State

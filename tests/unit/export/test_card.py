@@ -16,9 +16,10 @@ from search.backbones.arguments import constructor_arguments
 from search.backbones.stages import build
 from search.data.images import ImageTable
 from search.export.card import card, library_lines
-from search.export.contents import INFO_FILE, Architecture, ModelInfo, read_info
+from search.export.contents import INFO_FILE, Architecture, ModelInfo
 from search.export.measuring import measure
 from search.export.predict import Predictor
+from search.export.reading import read_info
 from search.export.trial import export_trial
 from search.space.spec import METRICS, WeightsSpec
 from tests.unit.export.conftest import config, origin_of, train

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from search.data.images import ImageTable
-from search.export.contents import FILES, INFO_FILE, read_info
+from search.export.contents import FILES, INFO_FILE
 from search.export.evaluate import evaluate
 from search.export.finish import FinishJob, finish
 from search.export.predict import Predictor
+from search.export.reading import read_info
 from search.export.results import FinalResults
 from search.export.trial import Candidate
 from search.problems import Exit, SearchError

@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 
 from search.data.images import ImageTable
-from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE, read_info
+from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE
 from search.export.measuring import measure
 from search.export.model_folder import ModelContents, check_destination, file_sha256, write_folder
+from search.export.reading import read_info
 from search.export.trial import Candidate, Origin, contents, has_weights
 from search.problems import Exit, SearchError
 
@@ -145,7 +146,7 @@ _KILLED = """
 import os, sys, torch
 from pathlib import Path
 from search.export import model_folder
-from search.export.contents import read_info
+from search.export.reading import read_info
 
 info, _ = read_info(Path(sys.argv[1]) / "model.json")
 model = model_folder.ModelContents(info=info, state={"a": torch.zeros(2)})

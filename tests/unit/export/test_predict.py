@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.data.images import ImageTable
-from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE, read_info, to_document
+from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE, to_document
 from search.export.evaluate import evaluate
 from search.export.measuring import measure
 from search.export.predict import Predictor, exit_status, expand
+from search.export.reading import read_info
 from search.export.trial import Candidate
 from search.problems import Exit, SearchError
 from search.training.checkpoint import load_trained

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 
 from search.data.images import ImageTable
-from search.export.contents import INFO_FILE, read_info
+from search.export.contents import INFO_FILE
 from search.export.predict import Predictor
+from search.export.reading import read_info
 from search.export.trial import export_trial
 from search.space.spec import WeightsFile, WeightsSpec
 from search.training.checkpoint import load_trained
