@@ -32,8 +32,8 @@ check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 	$(BIN)/lint-imports
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not thorough and not gpu and not browser" -x tests/unit tests/contract
 
-thorough: $(STAMP)  ## full disks, hanging trials, no memory, a lost node, a lost database
-	$(BIN)/pytest -m thorough tests/contract tests/e2e
+thorough: $(STAMP)  ## more cases of the tests, and faults that take minutes: full disks, no memory, a lost node
+	$(BIN)/pytest -m thorough tests
 
 catalogue: $(STAMP)  ## the backbones of more than 100 M parameters; 8 GB of memory
 	$(BIN)/pytest -m catalogue tests/unit

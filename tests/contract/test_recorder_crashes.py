@@ -214,7 +214,7 @@ class ServerMachine(FileMachine):
     [
         pytest.param(Machine, 25, id="memory"),
         pytest.param(FileMachine, 2, id="sqlite"),
-        pytest.param(FileMachine, 12, id="sqlite_more", marks=pytest.mark.slow),
+        pytest.param(FileMachine, 12, id="sqlite_more", marks=pytest.mark.thorough),
         pytest.param(ServerMachine, 4, id="postgres", marks=pytest.mark.slow),
     ],
 )

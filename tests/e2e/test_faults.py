@@ -40,6 +40,7 @@ def states(folder: Path) -> dict[int, str]:
         return dict(connection.execute("select number, state from trials").fetchall())
 
 
+@pytest.mark.thorough
 def test_a_killed_driver_loses_nothing_repeats_nothing_and_leaves_nothing_running(
     workplace: Workplace, wait_for: WaitFor
 ) -> None:
@@ -60,6 +61,7 @@ def test_a_killed_driver_loses_nothing_repeats_nothing_and_leaves_nothing_runnin
     assert "after epoch" in done.stdout or "from epoch" in done.stdout or "goes on" in done.stdout
 
 
+@pytest.mark.thorough
 def test_an_interrupted_curve_is_the_uninterrupted_one(
     workplace: Workplace, wait_for: WaitFor
 ) -> None:

@@ -67,6 +67,7 @@ def test_a_stop_while_it_prepares_leaves_no_study(workplace: Workplace, wait_for
     assert not (workplace.folder / "studies" / "tiny").exists()
 
 
+@pytest.mark.thorough
 def test_a_run_that_was_suspended_and_lost_its_study_ends_and_says_who_has_it(
     workplace: Workplace, wait_for: WaitFor
 ) -> None:

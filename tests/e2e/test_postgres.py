@@ -79,6 +79,7 @@ def kept(folder: Path, number: int) -> list[float]:
 ALL = [(number, epoch) for number in range(2) for epoch in range(1, 31)]
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_through_an_outage(
     workplace: Workplace, server: Postgres, url: str, wait_for: WaitFor
 ) -> None:
@@ -127,6 +128,7 @@ def holders(folder: Path, *, at_least: int = 10) -> list[Path]:
     return [path for path in files if PASSWORD.encode() in path.read_bytes()]
 
 
+@pytest.mark.thorough
 def test_ctrl_c_leaves_in_time_while_the_database_is_away(
     workplace: Workplace, server: Postgres, url: str, wait_for: WaitFor
 ) -> None:

@@ -5,23 +5,36 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from search.data.manifest import load_table
 from search.study.artifacts import NAMES
 from search.study.views import find
-from tests.e2e.workplace import Workplace
+from tests.e2e.workplace import Workplace, draw_images
 
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workplace, Any]]:
+    """A place with a finished study, and what its run printed; made once, not to be changed."""
+    place = Workplace(tmp_path_factory.mktemp("finished"))
+    draw_images(place.folder / "images")
+    place.space()
+    yield place, place.search_json()
+    place.end_all()
+
+
 def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
-    workplace: Workplace,
+    finished: tuple[Workplace, Any], tmp_path: Path
 ) -> None:
-    document = workplace.search_json()
+    workplace, document = finished
     assert set(document) == {
         "study",
         "counts",
@@ -61,8 +74,8 @@ def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
         assert connection.execute(query).fetchone() == (3 * len(NAMES),)
 
     # The export alone, elsewhere, gives the recorded figure from the files.
-    export.rename(workplace.folder / "elsewhere")
-    done = workplace.run("predict", "elsewhere", "images", "--json")
+    elsewhere = shutil.copytree(export, tmp_path / "elsewhere")
+    done = workplace.run("predict", str(elsewhere), "images", "--json")
     assert done.returncode == 0, done.stderr
     predicted = {
         Path(row["path"]).parent.name + "/" + Path(row["path"]).name: row["label"]
@@ -86,30 +99,26 @@ def _rows(document: object) -> list[dict[str, str]]:
     return document
 
 
-def test_running_again_repeats_nothing_and_more_trials_go_on(workplace: Workplace) -> None:
+def test_running_again_repeats_nothing_and_more_trials_go_on_with_all_weights_found(
+    workplace: Workplace,
+) -> None:
     first = workplace.search_json()
     again = workplace.run("run", "tiny.yaml")
     assert again.returncode == 0, again.stderr
     assert "starts" not in again.stdout
     assert "the trials are used up; to go on: search run tiny.yaml --trials 4" in again.stdout
-    more = workplace.search_json("--trials", "5")
+    # Another folder for the weights: those of the first trials stay where they are.
+    more = workplace.search_json("--trials", "5", "--set", "checkpoints.dir=moved")
     assert more["counts"]["complete"] + more["counts"]["pruned"] == 5
     assert more["seconds"] > first["seconds"]
+    assert "default" in more["baselines"]
     status = workplace.run("status", "tiny", "--json")
     leaders = json.loads(status.stdout)["leaderboard"]
     assert sorted(leader["trial"] for leader in leaders) == [0, 1, 2, 3, 4]
-
-
-def test_with_another_checkpoints_dir_all_weights_are_found(workplace: Workplace) -> None:
-    workplace.search_json()
-    more = workplace.search_json("--trials", "4", "--set", "checkpoints.dir=moved")
-    assert "default" in more["baselines"]
-    status = workplace.run("status", "tiny", "--json")
-    best = json.loads(status.stdout)["leaderboard"][0]["trial"]
-    done = workplace.run("export", "tiny", "--trial", str(best), "--to", "there")
-    assert done.returncode == 0, done.stderr
-    done = workplace.run("export", "tiny", "--trial", "0", "--to", "default")
-    assert done.returncode == 0, done.stderr
+    best = leaders[0]["trial"]
+    for trial, to in ((best, "there"), (0, "default")):
+        done = workplace.run("export", "tiny", "--trial", str(trial), "--to", to)
+        assert done.returncode == 0, done.stderr
     assert not (workplace.folder / "moved" / "tiny" / "trials" / "00000").exists()
     study = find(f"sqlite:///{workplace.folder}/studies/studies.db", "tiny")
     assert study is not None
@@ -119,15 +128,16 @@ def test_with_another_checkpoints_dir_all_weights_are_found(workplace: Workplace
     assert study.attributes["test_opened"].get("default", 0) <= 1  # kept in the first folder
 
 
-def test_nothing_is_written_outside_studies_and_the_cache(workplace: Workplace) -> None:
-    before = set(workplace.folder.iterdir())
-    workplace.search_json("--trials", "1")
-    new = {path.name for path in set(workplace.folder.iterdir()) - before}
-    assert new == {"studies", "cache"}
+def test_nothing_is_written_outside_studies_and_the_cache(
+    finished: tuple[Workplace, Any],
+) -> None:
+    workplace, _ = finished
+    found = {path.name for path in workplace.folder.iterdir()}
+    assert found == {"images", "tiny.yaml", "studies", "cache"}
 
 
 def test_images_without_room_are_decoded_in_every_epoch_to_the_same_results(
-    workplace: Workplace,
+    workplace: Workplace, finished: tuple[Workplace, Any]
 ) -> None:
     done = workplace.run("run", "tiny.yaml", "--json", "--set", "cache.max_gb=0.000001")
     assert done.returncode == 0, done.stderr
@@ -138,17 +148,17 @@ def test_images_without_room_are_decoded_in_every_epoch_to_the_same_results(
     ) in " ".join(done.stderr.split())
     assert not list(workplace.folder.glob("cache/*/**/*.u8"))
     streamed = json.loads(done.stdout)
-    mapped = workplace.search_json("--name", "mapped")
-    assert list(workplace.folder.glob("cache/decoded/*.u8"))
+    other, mapped = finished
+    assert list(other.folder.glob("cache/decoded/*.u8"))
     assert streamed["counts"]["failed"] == 0
     assert {**streamed["best"], "trial": None} == {**mapped["best"], "trial": None}
     assert streamed["baselines"] == mapped["baselines"]
 
 
 def test_another_space_under_the_same_name_is_refused_with_what_changed(
-    workplace: Workplace,
+    finished: tuple[Workplace, Any],
 ) -> None:
-    workplace.search_json("--trials", "1")
+    workplace, _ = finished
     done = workplace.run("run", "tiny.yaml", "--set", "space.batch_size=16")
     assert done.returncode == 4
     assert "batch_size" in done.stderr
@@ -157,10 +167,13 @@ def test_another_space_under_the_same_name_is_refused_with_what_changed(
     assert "--name tiny-2" in done.stderr
 
 
-def test_other_images_under_the_same_name_are_refused(workplace: Workplace) -> None:
-    workplace.search_json("--trials", "1")
-    (workplace.folder / "images" / "red" / "000.png").unlink()
-    done = workplace.run("run", "tiny.yaml", "--trials", "2")
+def test_other_images_under_the_same_name_are_refused(
+    finished: tuple[Workplace, Any], tmp_path: Path
+) -> None:
+    workplace, _ = finished
+    images = shutil.copytree(workplace.folder / "images", tmp_path / "images")
+    (images / "red" / "000.png").unlink()
+    done = workplace.run("run", "tiny.yaml", "--trials", "5", "--set", f"data.path={images}")
     assert done.returncode == 4
     assert "images, labels or split" in done.stderr
 

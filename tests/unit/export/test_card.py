@@ -146,7 +146,12 @@ def test_the_cards_lines_give_the_same_logits_without_this_project(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("vit_b_32", 64), ("mnasnet0_5", 64), ("googlenet", 64), ("maxvit_t", 224)],
+    [
+        ("vit_b_32", 64),
+        ("mnasnet0_5", 64),
+        ("googlenet", 64),
+        pytest.param("maxvit_t", 224, marks=pytest.mark.thorough),
+    ],
 )
 def test_what_its_constructor_must_be_told_is_in_the_cards_lines(
     name: str, size: int, info: ModelInfo, tmp_path: Path

@@ -46,7 +46,10 @@ def cells() -> TrialData:
     return TrialData(train=part(np.arange(300)), val=part(np.arange(300, 450)))
 
 
-@pytest.mark.parametrize(("depth", "policy"), [(0, "light"), (1, "heavy"), (2, "medium")])
+@pytest.mark.parametrize(
+    ("depth", "policy"),
+    [(0, "light"), (1, "heavy"), pytest.param(2, "medium", marks=pytest.mark.thorough)],
+)
 def test_lite0_tells_defective_cells_from_sound_ones(
     depth: int,
     policy: str,

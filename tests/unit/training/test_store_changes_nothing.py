@@ -127,7 +127,7 @@ def test_two_strengths_never_share(
     ("backbone", "size"),
     [
         ("vit_b_16", 32),
-        ("swin_t", 32),
+        pytest.param("swin_t", 32, marks=pytest.mark.thorough),
         ("convnext_tiny", 32),
         ("resnet18", 32),
         pytest.param("vgg11", 32, marks=pytest.mark.catalogue),  # 133 M parameters
