@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.cli.space_source import read_bytes
 from search.problems import did_you_mean, fail, printable
 from search.space.nodes import listed, short
 
@@ -33,7 +34,6 @@ def fetch(name: str) -> Extended:
     Raises:
         SearchError: If there is none, with what there is.
     """
-    from search.cli.space_file import read_bytes
     from search.space.extends import Extended
 
     if name.startswith(PREFIX):

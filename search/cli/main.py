@@ -146,7 +146,7 @@ def run(
     Next: search status, search predict, search dashboard.
     """
     from search.cli.run import run as body
-    from search.cli.space_file import given
+    from search.cli.space_source import given
 
     flags = space_flags(data, name, trials, minutes, stop_after, concurrency, storage, sets)
     raise typer.Exit(

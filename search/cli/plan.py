@@ -15,7 +15,8 @@ from search.cli.machine import this_machine
 from search.cli.options import SpaceFlags
 from search.cli.plan_facts import gather
 from search.cli.plan_view import plan_lines
-from search.cli.space_file import given, load_space
+from search.cli.space_file import load_space
+from search.cli.space_source import given
 
 
 def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool, blocks: bool = False) -> None:

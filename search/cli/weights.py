@@ -51,7 +51,8 @@ def fetch_weights(space: Path | None, flags: SpaceFlags) -> None:
     from search.backbones import download
     from search.cli.choices import backbones_of
     from search.cli.paths import cache_folder
-    from search.cli.space_file import given, read_space
+    from search.cli.space_file import read_space
+    from search.cli.space_source import given
 
     path = given(space, "weights fetch")
     spec = read_space(path, flags, env=os.environ).spec

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from search.cli.options import SpaceFlags
-from search.cli.space_file import given, load_space, to_overrides
+from search.cli.space_file import load_space, to_overrides
+from search.cli.space_source import given
 from search.problems import Exit, SearchError
 
 
