@@ -21,16 +21,23 @@ from search.training.phases import depth_at
 from search.training.rates import peak_rates
 from search.training.trained import trained_parameters
 
-_EMBEDDINGS = ("pos_embedding", "relative_position_bias_table", "class_token")
-"""Ends of the names of learned tables that are no weights of a map."""
 _MOMENTS = ("exp_avg", "exp_avg_sq", "momentum_buffer")
 """States of the shape of their parameter."""
 
 
 def decays(name: str, parameter: Tensor) -> bool:
-    """Whether weight decay applies: not to norms, biases, layer scales, embeddings."""
-    wide = sum(size > 1 for size in parameter.shape)
-    return wide > 1 and not name.endswith(_EMBEDDINGS)
+    """Whether weight decay and ``l1`` apply: to the weights of linear, convolutional,
+    recurrent and attention layers, e.g. ``layer1.0.conv1.weight``, ``attn.in_proj_weight``
+    or ``rnn.weight_ih_l0``.
+
+    Not to biases, nor to the weights of norms, which are vectors; nor to layer scales,
+    tokens, embeddings and tables of positions, which torchvision and timm call otherwise.
+    The layers that make up Swin V2's position biases decay, as torchvision trains them;
+    timm's ``no_weight_decay`` spares those, and is met but for them.
+    """
+    last = name.rpartition(".")[2]
+    weight = last == "weight" or last.endswith("_weight") or last.startswith("weight_")
+    return weight and parameter.ndim > 1
 
 
 def optimiser(staged: Staged, config: TrialConfig) -> Optimizer:

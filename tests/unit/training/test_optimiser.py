@@ -31,19 +31,47 @@ def _staged(name: str = "resnet18", size: int = 32) -> Staged:
 
 @pytest.mark.parametrize(
     ("name", "size"),
-    [("resnet18", 32), ("convnext_tiny", 32), ("swin_t", 32), ("vit_b_16", 32)],
+    [
+        ("resnet18", 32),
+        ("convnext_tiny", 32),
+        ("swin_t", 32),
+        ("vit_b_16", 32),
+        ("timm:vit_tiny_patch16_224", 224),
+        ("timm:vit_tiny_r_s16_p8_224", 224),
+        ("timm:vit_small_patch14_reg4_dinov2", 224),
+        ("timm:eva02_tiny_patch14_224", 224),
+        ("timm:hiera_tiny_224", 224),
+        ("timm:tiny_vit_5m_224", 224),
+        ("timm:botnet26t_256", 256),
+        ("timm:sequencer2d_s", 224),
+    ],
 )
-def test_norms_biases_scales_and_embeddings_do_not_decay(name: str, size: int) -> None:
+def test_weights_of_maps_alone_decay_no_norm_bias_scale_token_or_embedding(
+    name: str, size: int
+) -> None:
     model = skeleton(name, classes=3, image_size=size)
     modules = dict(model.named_modules())
+    maps = (nn.Conv2d, nn.Linear, nn.MultiheadAttention, nn.LSTM)
     seen = set()
     for full, parameter in model.named_parameters():
-        owner = modules[full.rpartition(".")[0]]
-        is_map = isinstance(owner, (nn.Conv2d, nn.Linear, nn.MultiheadAttention))
-        wanted = is_map and full.endswith("weight")
+        owner, _, last = full.rpartition(".")
+        wanted = isinstance(modules[owner], maps) and "weight" in last
         assert decays(full, parameter) == wanted, full
         seen.add(wanted)
     assert seen == {True, False}
+    if hasattr(model, "no_weight_decay"):  # timm's own list; its names need not all be there
+        named = dict(model.named_parameters())
+        kept = [full for full in model.no_weight_decay() if full in named]
+        assert not [full for full in kept if decays(full, named[full])]
+
+
+def test_a_head_of_a_single_output_decays_as_any_other(
+    other: Callable[..., TrialConfig],
+) -> None:
+    staged = build("resnet18", classes=1, image_size=32, dropout=0.0, state=None, seed=0)
+    own = optimiser(staged, other(unfreeze_depth=0, weight_decay=0.3))
+    decay = {id(p): group["weight_decay"] for group in own.param_groups for p in group["params"]}
+    assert decay == {id(staged.linear.weight): 0.3, id(staged.linear.bias): 0.0}
 
 
 def test_the_head_learns_at_lr_and_blocks_at_their_share(other: Callable[..., TrialConfig]) -> None:
