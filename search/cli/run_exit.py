@@ -85,16 +85,20 @@ def stopped(number: int, *, waiting: int = 0, by: str = "", json: bool) -> Exit:
 
 
 def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, by: str = "", json: bool) -> Exit:
-    """The exit status, and what to type next where the run was cut short."""
+    """The exit status, and what to type next where the run was cut short.
+
+    Raises:
+        SearchError: With FAILURES, if trials have settled and every one failed.
+    """
     out = sys.stderr if json else sys.stdout
     if end.signal is not None:
         return stopped(end.signal, waiting=view.counts()[State.WAITING], by=by, json=json)
-    if end.too_many_failures:
-        reasons = [trial.reason for trial in view.trials if trial.reason is not None]
-        common: FailReason = max(set(reasons), key=reasons.count)
+    reasons = [trial.reason for trial in view.trials if trial.reason is not None]
+    if end.too_many_failures or (reasons and view.winner is None):
+        common: FailReason = max(dict.fromkeys(reasons), key=reasons.count)
         first = next(trial for trial in view.trials if trial.reason is common)
         raise fail(
-            f"the first {len(reasons)} trials all failed, most often: {common} ({first.why})",
+            f"{_failed(len(reasons), early=end.too_many_failures)}: {common} ({first.why})",
             fix=f"search status {spec.name} --trial {first.number} shows the whole error",
             status=Exit.FAILURES,
         )
@@ -103,6 +107,16 @@ def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, by: str = "", 
     elif finished(spec, view):
         print(f"{_why_finished(spec, view)}; to go on: {_extended(spec, view)}", file=out)
     return Exit.DONE
+
+
+def _failed(count: int, *, early: bool) -> str:
+    """That no trial has a value, up to the reason; ``early`` where none was tried further."""
+    if early:
+        return f"the first {count} trials all failed, most often"
+    none = "so there is no model"
+    if count == 1:
+        return f"the only trial that settled failed, {none}"
+    return f"all {count} trials that settled failed, {none}; most often"
 
 
 def _extended(spec: StudySpec, view: StudyView) -> str:
