@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from search.backbones.catalogue import blocks_of
 from search.backbones.info import BackboneInfo
-from search.cli.columns import align, bold, indent
+from search.cli.columns import bold, indent
+from search.cli.wrapping import flat, hanging, within
 
 BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
 
 
-def block_lines(backbones: Sequence[BackboneInfo]) -> list[str]:
+def block_lines(backbones: Sequence[BackboneInfo], *, width: int | None = None) -> list[str]:
     """A section of the plan: of each backbone a line for each block, from the image on.
 
     The head is not among them: it is always trained, and always new.
@@ -28,5 +29,5 @@ def block_lines(backbones: Sequence[BackboneInfo]) -> list[str]:
                     modules,
                 ]
             )
-    head, *body = align(rows, right=(3,))
+    head, *body = flat(hanging(rows, width=within(width, 2), right=(3,)))
     return ["blocks", *indent([bold(head), *body])]

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from search.cli.blocks_view import block_lines
+from search.cli.columns import terminal_width
 from search.cli.entry import show_problems
 from search.cli.machine import this_machine
 from search.cli.options import SpaceFlags
@@ -36,10 +36,7 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool, blocks: bool =
         cluster=cluster,
         machine=this_machine(os.environ),
     )
-    lines = plan_lines(gathered)
-    if blocks:
-        lines[-2:-2] = [*block_lines([row.info for row in gathered.backbones]), ""]
-    print("\n".join(lines))
+    print("\n".join(plan_lines(gathered, width=terminal_width(), blocks=blocks)))
     sys.stdout.flush()
     if gathered.warnings:
         print(file=sys.stderr)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from search.cli.choices import backbones_of, boundaries_of, cache_bytes
+from search.cli.columns import terminal_width
 from search.cli.dashboard import beside
 from search.cli.entry import show_problems
 from search.cli.live import follow, setup_of
@@ -124,7 +125,8 @@ def _say_the_plan(options: RunOptions) -> StudySpec:
         cluster=options.address is not None,
     )
     out = sys.stderr if options.json else sys.stdout
-    print("\n".join(brief_lines(plan)), file=out, flush=True)
+    width = None if options.json else terminal_width()
+    print("\n".join(brief_lines(plan, width=width)), file=out, flush=True)
     to_mind = [problem for problem in plan.warnings if problem.level != "note"]
     if to_mind:
         show_problems(to_mind)

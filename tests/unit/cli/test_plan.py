@@ -50,6 +50,23 @@ def test_the_whole_plan(
     golden("plan.txt", text.replace(str(tmp_path), "/home/me"))
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_on_a_terminal_a_plan_goes_on_below_and_loses_nothing(
+    width: int, space_file: Path, tmp_path: Path
+) -> None:
+    plan = plan_of(space_file)
+    whole = plan_lines(plan, blocks=True)
+    lines = plan_lines(plan, width=width, blocks=True)
+    # A path or a command that is too long stays whole, so that it can be copied.
+    assert all(len(line) <= width or str(tmp_path) in line for line in lines)
+    start = lines.index("tried first")
+    assert lines[start + 1].startswith("  default  resnet50  unfreeze_depth 1")
+    assert lines[start + 2].startswith(" " * 11)
+    words = [word for line in whole if "learning rate" not in line for word in line.split()]
+    found = " ".join(lines).split()
+    assert {word for word in words if word not in found} == set()
+
+
 def test_a_plan_without_a_number_of_trials_says_what_decides(space_file: Path) -> None:
     flags = SpaceFlags(sets=("budget={minutes: 30}",))
     text = "\n".join(plan_lines(plan_of(space_file, flags)))
