@@ -17,11 +17,11 @@ from search.cli.arguments import Data, Json
 from search.problems import Exit, SearchError, fail, printable
 
 if TYPE_CHECKING:
+    from search.cli.init_data import Wish
     from search.data.survey import Survey
     from search.space.spec import DataSpec
 
 FILE = "space.yaml"
-SAMPLE = "solar-cells"
 
 
 def init(
@@ -39,6 +39,16 @@ def init(
         str | None,
         typer.Option(metavar="NAME", help="Another preset than the one chosen by the images."),
     ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="multiclass, multilabel or regression; else a manifest's labels tell.",
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(metavar="UNIT", help="Of the numbers of a regression, e.g. cm.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help=f"Replace DIR/{FILE}.")] = False,
     json: Json = False,
 ) -> None:
@@ -54,18 +64,22 @@ def init(
       search init
       search init flowers-study --data ~/flowers
       search init flowers-study --data ~/flowers/labels.csv --json
+      search init heights --data heights.csv --task regression --unit cm
 
     Next: search plan DIR/space.yaml.
     """
     if folder is None:
-        if data is not None or preset is not None:
+        if any(each is not None for each in (data, preset, task, unit)):
             raise fail(
                 "search init needs a folder to write to",
                 fix=f"search init DIR{'' if data is None else f' --data {data}'}",
             )
         _list_presets(json=json)
         return
-    raise typer.Exit(int(_start(folder, data=data, preset=preset, force=force, json=json)))
+    from search.cli.init_data import Wish
+
+    wish = Wish(data=data, preset=preset, task=task, unit=unit)
+    raise typer.Exit(int(_start(folder, wish, force=force, json=json)))
 
 
 def _list_presets(*, json: bool) -> None:
@@ -85,22 +99,26 @@ def _list_presets(*, json: bool) -> None:
     print(f"  extends: {next(iter(found))}   as a line of your own space file")
 
 
-def _start(folder: Path, *, data: str | None, preset: str | None, force: bool, json: bool) -> Exit:
+def _start(folder: Path, wish: Wish, *, force: bool, json: bool) -> Exit:
     """Look, say, write."""
     import json as jsonlib
 
     from search.cli.data_check import check_data
+    from search.cli.init_data import data_of, with_task
     from search.cli.init_report import document, report_lines
     from search.cli.init_space import choose, space_text
     from search.cli.machine import this_machine
 
     file = folder / FILE
     _check_target(folder, file, force=force)
-    preset = _known(preset)
-    spec = _data(folder, data)
+    preset = _known(wish.preset)
+    spec = data_of(folder, wish.data)
     check_data(spec)
-    found, spec = _survey(spec)
-    start = choose(found, spec, machine=this_machine(os.environ), preset=preset)
+    spec = with_task(spec, wish)
+    found = _survey(spec)
+    asked = wish.task is not None
+    machine = this_machine(os.environ)
+    start = choose(found, spec, machine=machine, preset=preset, task_asked=asked)
     problem = _refused(found, spec)
     if not json:
         print("\n".join(report_lines(found, start)))
@@ -144,47 +162,8 @@ def _known(preset: str | None) -> str | None:
     return name
 
 
-def _data(folder: Path, data: str | None) -> DataSpec:
-    """The images meant: those that were named, those of DIR, else the sample."""
-    from search.space.spec import DataSpec
-    from search.space.urls import holds_secret, is_url
-
-    if data is not None and is_url(data):
-        if holds_secret(data):
-            raise fail(
-                "--data is a URL with credentials or a query in it",
-                fix="the URL without them; credentials in the environment (AWS_PROFILE, ...)",
-            )
-        return DataSpec(path=data)
-    if data is not None:
-        path = str(Path(data).expanduser().absolute())
-        return DataSpec(manifest=path) if data.lower().endswith(".csv") else DataSpec(path=path)
-    held = _holds_images(folder, deep=2)
-    return DataSpec(path=str(folder.absolute())) if held else DataSpec(sample=SAMPLE)
-
-
-def _holds_images(folder: Path, *, deep: int) -> bool:
-    """Whether there are images in folders of ``folder``, at most so deep."""
-    from search.data.folder import SUFFIXES
-
-    try:
-        for each in folder.iterdir():
-            if each.name.startswith(".") or not each.is_dir():
-                continue
-            if any(one.suffix.lower() in SUFFIXES for one in each.iterdir()):
-                return True
-            if deep > 1 and _holds_images(each, deep=deep - 1):
-                return True
-    except OSError:
-        return False
-    return False
-
-
-def _survey(spec: DataSpec) -> tuple[Survey, DataSpec]:
-    """Open every image; a manifest's labels may say another task."""
-    from dataclasses import replace
-
-    from search.cli.init_space import task_of
+def _survey(spec: DataSpec) -> Survey:
+    """Open every image."""
     from search.cli.paths import cache_folder
     from search.data.read import find_images
     from search.data.survey import survey
@@ -192,13 +171,9 @@ def _survey(spec: DataSpec) -> tuple[Survey, DataSpec]:
     progress = _Progress()
     cache = cache_folder(os.environ)
     listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
-    task = task_of(listing, spec)
-    if task != spec.task:
-        spec = replace(spec, task=task)
-        listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
     found = survey(listing, cache=cache, progress=progress)
     progress.end()
-    return found, spec
+    return found
 
 
 def _refused(found: Survey, spec: DataSpec) -> SearchError | None:

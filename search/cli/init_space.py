@@ -7,11 +7,12 @@ import re
 import shlex
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.cli.machine import Machine
-from search.data.listing import Found, Listing, quantity
+from search.data.listing import Found, quantity
 from search.data.survey import Survey, class_counts, short_sides
 from search.problems import printable
 from search.space.spec import DataSpec, Task
@@ -27,6 +28,8 @@ _CUT = {"val": 0.2, "test": 0.2}
 _LARGE, _SMALL = 224, 128
 """Pixels: what most backbones were trained at, and what a CPU gets through."""
 _FOR_CPUS = ("efficientnet_lite0", "mobilenet_v3_large", "resnet18")
+_MOSTLY = 0.9
+"""Share of labels that are numbers, from which on numbers are meant."""
 _WHERE = 34
 """Column of the comments."""
 
@@ -48,21 +51,23 @@ class Start:
     imbalance: float
     """Images of the largest class over those of the smallest; 1 without classes."""
     machine: Machine
+    task_asked: bool = False
+    """Whether the task was named, not guessed from the labels."""
 
     def next_command(self, file: Path) -> str:
         """What to type then."""
         return f"search plan {shlex.quote(printable(str(file)))}"
 
 
-def task_of(listing: Listing, data: DataSpec) -> Task:
-    """What a manifest's labels look like: classes, several with | between, numbers."""
-    if data.manifest is None:
-        return "multiclass"
-    labels = Counter(image.label for image in listing.images)
+def task_of(labels: Sequence[str]) -> Task:
+    """What a manifest's labels, as written, look like: classes, several with | between,
+    numbers. Of numbers a few may be wrong: they are told as such."""
     if any("|" in label for label in labels):
         return "multilabel"
-    several = len(labels) > max(10, len(listing.images) / 10)
-    return "regression" if several and all(map(_is_number, labels)) else "multiclass"
+    written = [label for label in labels if label.strip()]
+    several = len(set(written)) > max(10, len(written) / 10)
+    numbers = sum(map(_is_number, written))
+    return "regression" if several and numbers >= _MOSTLY * len(written) else "multiclass"
 
 
 def _is_number(label: str) -> bool:
@@ -72,11 +77,19 @@ def _is_number(label: str) -> bool:
         return False
 
 
-def choose(found: Survey, data: DataSpec, *, machine: Machine, preset: str | None) -> Start:
+def choose(
+    found: Survey,
+    data: DataSpec,
+    *,
+    machine: Machine,
+    preset: str | None,
+    task_asked: bool = False,
+) -> Start:
     """The choices that the images and the machine suggest.
 
     Args:
         preset: Wished for by name; None chooses one.
+        task_asked: Whether the task was named, not guessed.
     """
     learnt = _learnt(found.good)
     few = learnt < FEW
@@ -96,6 +109,7 @@ def choose(found: Survey, data: DataSpec, *, machine: Machine, preset: str | Non
         size_why=size_why,
         imbalance=max(counts.values()) / min(counts.values()) if counts else 1.0,
         machine=machine,
+        task_asked=task_asked,
     )
 
 
@@ -111,7 +125,8 @@ def _size(found: Survey, machine: Machine) -> tuple[int | None, str]:
     most = _LARGE if machine.gpus else _SMALL
     if median and median < 0.75 * most:
         step = max(32, -(-median // 32) * 32)
-        return step, f"pixels; the shorter sides are about {median}: more would be invented"
+        more = "more would be invented" if step <= median else "the next multiple of 32"
+        return step, f"pixels; the shorter sides are about {median}: {more}"
     if machine.gpus:
         return None, ""
     return _SMALL, "pixels; no GPU here. 0: each backbone's own, slower"
@@ -165,10 +180,11 @@ def _data(start: Start, found: Survey) -> list[str]:
         lines.append(_line(f"  manifest: {_quoted(data.manifest)}", why))
     else:
         lines.append(_line(f"  path: {_quoted(data.path or '')}", "a folder for each class"))
-    if data.task == "multilabel":
-        lines.append(_line("  task: multilabel", "labels have | in them: several classes an image"))
-    if data.task == "regression":
-        lines.append(_line("  task: regression", "labels are many different numbers"))
+    if data.task != "multiclass":
+        why = "as asked for" if start.task_asked else _LOOKS[data.task]
+        lines.append(_line(f"  task: {data.task}", why))
+    if data.unit:
+        lines.append(_line(f"  unit: {_quoted(data.unit)}", "of the numbers; shown with each"))
     given = sorted({image.part for image in found.good if image.part})
     if {"val", "test"} <= set(given):
         lines.append(f"  # no split: the data bring {', '.join(given)}")
@@ -179,6 +195,12 @@ def _data(start: Start, found: Survey) -> list[str]:
         why = "so many cannot be used: search init lists them"
         lines.append(_line(f"  max_bad: {len(found.bad)}", why))
     return lines
+
+
+_LOOKS = {
+    "multilabel": "labels have | in them: several classes an image",
+    "regression": "labels are many different numbers",
+}
 
 
 def _space(start: Start) -> list[str]:

@@ -7,16 +7,15 @@ folder and never leave it. All problems of the file in one go, each with its lin
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import os
 import re
-import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.data.csv_text import read_text
 from search.data.folder import leads_out
 from search.data.labels import read_label
 from search.data.listing import PART_NAMES, Found, Listing, capped
@@ -38,7 +37,7 @@ def list_manifest(manifest: Path, *, name: str, task: Task = "multiclass") -> Li
     Raises:
         SearchError: Exit.DATA, with every problem found.
     """
-    text = _read(manifest)
+    text = read_text(manifest)
     root = manifest.parent.resolve()
     lines = re.split("\r\n|\r|\n", text)
     problems: list[Problem] = []
@@ -110,6 +109,7 @@ def list_manifest(manifest: Path, *, name: str, task: Task = "multiclass") -> Li
                         value=label.value,
                         part=part,
                         group=entry.group,
+                        line=entry.line,
                     )
                 )
     if problems:
@@ -130,6 +130,25 @@ def list_manifest(manifest: Path, *, name: str, task: Task = "multiclass") -> Li
         refused=tuple(sorted(refused)),
         notes=tuple(notes),
     )
+
+
+def written_labels(manifest: Path, *, name: str) -> tuple[str, ...]:
+    """The column ``label`` of every line, as written, whatever the task makes of it.
+
+    Args:
+        manifest: Absolute.
+        name: The file as the user named it, for messages.
+
+    Returns:
+        Of a file that is no such CSV as much as can be read; :func:`list_manifest`
+        says what is wrong with it.
+
+    Raises:
+        SearchError: Exit.DATA, if the file cannot be read.
+    """
+    rows = _rows(read_text(manifest), name, [], [])
+    columns, _ = _columns(next(rows, None), name, [])
+    return tuple(_Entry.of(row, columns).label for row in rows) if "label" in columns else ()
 
 
 def _classes(entries: list[_Entry], task: Task) -> tuple[str, ...]:
@@ -170,42 +189,6 @@ class _Entry:
             group=field("group"),
             fields=len(fields),
         )
-
-
-def _read(manifest: Path) -> str:
-    try:
-        content = manifest.read_bytes()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise fail(
-            f"{manifest} cannot be read: {reason}",
-            fix="check data.manifest; it starts at the current folder",
-            status=Exit.DATA,
-        ) from error
-    if _is_utf16(content):
-        raise fail(
-            f"{manifest} is UTF-16 text (what Excel saves as Unicode Text), not UTF-8",
-            fix='in Excel: Save As, "CSV UTF-8 (Comma delimited)"; elsewhere: '
-            f"iconv -f UTF-16 -t UTF-8 {shlex.quote(manifest.name)} | tr '\\t' , > utf8.csv",
-            status=Exit.DATA,
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise fail(
-            f"{manifest}: line {line} is not UTF-8",
-            fix=f"iconv -f LATIN1 -t UTF-8 {manifest.name}",
-            status=Exit.DATA,
-        ) from error
-
-
-def _is_utf16(content: bytes) -> bool:
-    """By its mark, or because every second byte of its start is 0."""
-    start = content[:200]
-    return start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) or any(
-        len(half) > 3 and not any(half) for half in (start[::2], start[1::2])
-    )
 
 
 def _rows(

@@ -134,7 +134,8 @@ def _check_task(images: Sequence[Found], where: str) -> None:
             [
                 Problem(
                     fact=f"the labels of {where} are {len(labels):,} different numbers on "
-                    f"{quantity(len(images), 'image')}: a quantity to predict, not classes",
+                    f"{quantity(len(images), 'image')}: a quantity to predict, not classes"
+                    f"{_first(images, labels)}",
                     fix="data: {task: regression}",
                 )
             ]
@@ -148,11 +149,18 @@ def _check_task(images: Sequence[Found], where: str) -> None:
             [
                 Problem(
                     fact=f"{quantity(len(shared), 'label')} of {where} are several classes with | "
-                    f"between them, e.g. {shared[0]!r}; data.task is multiclass",
+                    f"between them{_first(images, shared)}; data.task is multiclass",
                     fix="data: {task: multilabel}; or another sign than | in the names",
                 )
             ]
         )
+
+
+def _first(images: Sequence[Found], labels: Sequence[str]) -> str:
+    """The first image with one of the labels, e.g. ``, e.g. 'cat|dog' in line 3``."""
+    of_these = set(labels)
+    first = min((i for i in images if i.label in of_these), key=lambda image: image.line)
+    return f", e.g. {first.label!r}{f' in line {first.line}' if first.line else ''}"
 
 
 def _labels(image: Found) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ from search.space.spec import Task
 BETWEEN = "|"
 """Stands between the classes of one image."""
 
+_NO_CLASS = "the image's class; images in no class are for data: {task: multilabel}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
@@ -32,7 +34,7 @@ def read_label(text: str, task: Task) -> Label:
         empty text is an image in no class there, and an error for every other task.
     """
     if task == "multiclass":
-        return Label(text=text) if text else Label(fact="label is empty", fix="the image's class")
+        return Label(text=text) if text else Label(fact="label is empty", fix=_NO_CLASS)
     if task == "regression":
         return _number(text)
     pieces = [piece.strip() for piece in text.split(BETWEEN)]

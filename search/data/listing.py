@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.data.images import Part
@@ -36,6 +36,8 @@ class Found:
     """The classes of the task multilabel, sorted; None for every other."""
     value: float | None = None
     """The number of the task regression; None for every other."""
+    line: int = field(default=0, compare=False)
+    """Of the manifest that names it, 1-based; 0 where none does."""
 
     @property
     def strata(self) -> tuple[str, ...]:

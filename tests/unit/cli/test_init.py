@@ -119,6 +119,22 @@ def test_classes_sizes_and_balance_are_told(
     assert "4.0 times as many images" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("side", "size", "why"),
+    [
+        pytest.param(64, 64, "about 64: more would be invented", id="as_they_are"),
+        pytest.param(48, 64, "about 48: the next multiple of 32", id="rounded_up"),
+    ],
+)
+def test_the_size_of_small_images_is_told_for_what_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], side: int, size: int, why: str
+) -> None:
+    flowers(tmp_path / "flowers", side=side)
+    search("init", "study", "--data", "flowers")
+    assert f"image_size  {size} " in (said := capsys.readouterr().out)
+    assert why in said
+
+
 def test_damaged_images_are_listed_and_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -196,6 +212,59 @@ def test_a_manifest_says_its_task(
         str(tmp_path / "list.csv"),
         objective,
     )
+
+
+def manifest(tmp_path: Path, labels: list[str]) -> None:
+    """``list.csv`` of so many images, each with its label."""
+    rows = ["path,label"]
+    for index, label in enumerate(labels):
+        scene(tmp_path / "photos" / f"{index}.png", index)
+        rows.append(f"photos/{index}.png,{label}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+
+
+def test_images_in_no_class_are_no_mistake_where_others_are_in_several(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest(tmp_path, ["cat|dog", "", "cat", "dog"] * 5)
+    search("init", "study", "--data", "list.csv", "--json")
+    assert json.loads(capsys.readouterr().out)["task"] == "multilabel"
+    assert written().spec.data.task == "multilabel"
+
+
+def test_an_empty_label_among_classes_is_told_with_the_task_that_has_use_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest(tmp_path, ["cat", "dog", ""] * 4)
+    search("init", "study", "--data", "list.csv", status=Exit.DATA)
+    assert "images in no class are for data: {task: multilabel}" in capsys.readouterr().err
+    search("init", "study", "--data", "list.csv", "--task", "multilabel")
+    assert "task: multilabel                # as asked for" in Path("study/space.yaml").read_text()
+
+
+def test_numbers_with_a_few_bad_lines_are_still_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest(tmp_path, [f"{index}.5" for index in range(23)] + ["", "tall"])
+    search("init", "study", "--data", "list.csv", status=Exit.DATA)
+    said = capsys.readouterr().err
+    assert "fix: the image's value, or remove the line" in said
+    assert "'tall' is no number, data.task is regression" in said
+
+
+def test_task_and_unit_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest(tmp_path, ["1", "2", "3"] * 8)
+    search("init", "study", "--data", "list.csv", "--task", "regression", "--unit", "cm: a")
+    assert (written().spec.data.task, written().spec.data.unit) == ("regression", "cm: a")
+    flowers(tmp_path / "flowers")
+    for arguments, said in (
+        (("--data", "list.csv", "--task", "regresion"), "fix: regression"),
+        (("--data", "list.csv", "--unit", "cm"), "the task is multiclass"),
+        (("--data", "flowers", "--task", "multilabel"), "a folder gives each image one class"),
+    ):
+        search("init", "other", *arguments, status=Exit.USAGE)
+        assert said in capsys.readouterr().err
+    assert not Path("other").exists()
 
 
 def test_images_of_the_folder_itself_are_meant_where_none_are_named(tmp_path: Path) -> None:

@@ -66,6 +66,16 @@ def test_labels_with_bars_are_several_classes_unless_the_task_says_so() -> None:
     assert "data: {task: multilabel}" in str(seen.value)
 
 
+def test_labels_of_another_task_are_told_with_the_first_line_of_them(manifest: Written) -> None:
+    labels = ["cat", "dog", "cat|dog", "bird|cat"]
+    several = manifest("\n".join(f"{i}.png,{label}" for i, label in enumerate(labels)))
+    with pytest.raises(SearchError, match=r"between them, e\.g\. 'cat\|dog' in line 4; data\.task"):
+        check_enough(list_manifest(several, name="m.csv").images, (), where="m.csv")
+    numbers = manifest("\n".join(f"{i}.png,{20 - i}.5" for i in range(9)))
+    with pytest.raises(SearchError, match=r"not classes, e\.g\. '20\.5' in line 2"):
+        check_enough(list_manifest(numbers, name="m.csv").images, (), where="m.csv")
+
+
 def test_a_bar_in_a_name_alone_is_a_name() -> None:
     labels = ["north|south", "east"] * 5
     check_enough(found(labels), labels, where="m.csv")
