@@ -46,7 +46,7 @@ def predict(model: Path, images: Sequence[Path], *, json: bool, csv: bool) -> Ex
             jsonlib.dumps(document(model, info.labels, predictions, info.learns), allow_nan=False)
         )
     elif csv:
-        write_csv(predictions, info.learns.task)
+        write_csv(predictions, info.learns)
     else:
         print("\n".join(lines(predictions, info.learns)))
     unreadable = sum(bool(each.error) for each in predictions)
@@ -108,29 +108,29 @@ HEADS: Mapping[Task, tuple[str, ...]] = {
 """Of the columns between an image's path and what went wrong."""
 
 
-def write_csv(predictions: Sequence[Prediction], task: Task = "multiclass") -> None:
+def write_csv(predictions: Sequence[Prediction], learns: Learns = _MULTICLASS) -> None:
     """CSV on stdout; what a spreadsheet would run as a formula is escaped."""
     from search.export.escape import csv as escaped
 
     writer = csvlib.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["path", *HEADS[task], "error"])
+    writer.writerow(["path", *HEADS[learns.task], "error"])
     for each in predictions:
-        found = _cells(task, each, digits=6)
-        if task != "regression":  # a negative number is no formula
+        found = _cells(learns, each, digits=6)
+        if learns.task != "regression":  # a negative number is no formula
             found[0] = escaped(found[0])
         writer.writerow([escaped(str(each.path)), *found, escaped(each.error)])
 
 
-def _cells(task: Task, each: Prediction, *, digits: int) -> list[str]:
+def _cells(learns: Learns, each: Prediction, *, digits: int) -> list[str]:
     """What is said of an image, in the columns of its task; empty where there is an error.
 
     Several classes are written as a manifest has them: with ``|`` between.
     """
     if each.error:
-        return [""] * len(HEADS[task])
-    if task == "regression":
-        return ["" if each.value is None else f"{each.value:.7g}"]
-    if task == "multilabel":
+        return [""] * len(HEADS[learns.task])
+    if learns.task == "regression":
+        return ["" if each.value is None else learns.written(each.value)]
+    if learns.task == "multilabel":
         return ["|".join(each.labels)]
     return [each.label, f"{each.probability:.{digits}f}"]
 
@@ -141,7 +141,7 @@ def lines(predictions: Sequence[Prediction], learns: Learns = _MULTICLASS) -> li
     heads = [f"value ({printable(unit)})"] if unit else list(HEADS[task])
     rows = [["image", *heads]]
     for each in predictions:
-        found = [printable(cell) for cell in _cells(task, each, digits=3)]
+        found = [printable(cell) for cell in _cells(learns, each, digits=3)]
         if task == "multilabel" and not each.error and not each.labels:
             found = ["-"]
         rows.append([printable(str(each.path)), *found])

@@ -31,8 +31,8 @@ def outputs(info: ModelInfo) -> str:
     if info.learns.task == "regression":
         scale = info.learns.scale
         return (
-            f"one number [B, 1]; times {scale.std!r} plus {scale.mean!r} it is the "
-            f"value{_in_unit(info)}"
+            f"one number [B, 1]; as float64, times {scale.std!r} plus {scale.mean!r}, it is "
+            f"the value{_in_unit(info)}"
         )
     logits = f"logits [B, {len(info.labels)}] in the order of `labels` in `{INFO_FILE}`"
     if info.learns.task == "multiclass":
@@ -68,8 +68,8 @@ def learnt(info: ModelInfo) -> str:
     if info.learns.task == "regression":
         scale = info.learns.scale
         return (
-            f"A number an image{_in_unit(info)}: {scale.mean:.4g} on average in train, "
-            f"standard deviation {scale.std:.4g}."
+            f"A number an image{_in_unit(info)}: {info.learns.written(scale.mean)} on average "
+            f"in train, standard deviation {scale.std:.4g}."
         )
     several = ", any number of them an image" if info.learns.task == "multilabel" else ""
     return (

@@ -24,7 +24,7 @@ def evaluate(
     part: Part,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[NDArray[np.float32], Targets]:
+) -> tuple[NDArray[np.floating], Targets]:
     """What the model says [N, K], and the targets, of one part, in the table's order.
 
     Args:

@@ -43,7 +43,7 @@ from search.export.results import Baseline, BaselineName, FinalResults
 from search.export.trial import Candidate, Origin, contents, has_weights
 from search.problems import SearchError
 
-Probabilities: TypeAlias = NDArray[np.float32]
+Probabilities: TypeAlias = NDArray[np.floating]
 PROBE = "linear-probe"
 """Name of what is kept of the linear probe."""
 
@@ -154,6 +154,8 @@ def _name(candidate: Candidate) -> str:
 def _asked(job: FinishJob, name: str, identity: Mapping[str, Any], ask: Callable[[], Seen]) -> Seen:
     table = job.origin.table
     whose = {"fingerprint": table.fingerprint, **identity}
+    if table.task == "regression":  # earlier versions kept values as float32
+        whose["values"] = "float64"
     shape = (len(table.part("test")), table.outputs)
     return asked(job.kept, name, whose, ask, shape=shape)
 

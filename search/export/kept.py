@@ -1,7 +1,7 @@
 """What a model said of the test set, kept so that the set stays closed.
 
-Two files for each model: ``NAME.npy``, float32 probabilities [N, K], and
-``NAME.json``, whose they are. Those of other images, other weights or another
+Two files for each model: ``NAME.npy``, what it said [N, K], in the precision that
+it came in, and ``NAME.json``, whose that is. Those of other images, other weights or another
 setting, or ones that are not exactly what was written, are not used: the model
 is then asked again, and counted. N images, K classes.
 """
@@ -29,8 +29,8 @@ _FORMAT = 1
 class Seen:
     """A model on the test set."""
 
-    probabilities_NK: NDArray[np.float32]
-    """In the table's order."""
+    probabilities_NK: NDArray[np.floating]
+    """In the table's order; of a regression, values [N, 1]."""
     about: Mapping[str, Any]
     """What else was found out with them; JSON values."""
 
@@ -74,7 +74,7 @@ def keep(folder: Path, name: str, identity: Mapping[str, Any], seen: Seen) -> No
         OSError: If it cannot be written.
     """
     content = io.BytesIO()
-    np.save(content, np.asarray(seen.probabilities_NK, dtype=np.float32), allow_pickle=False)
+    np.save(content, seen.probabilities_NK, allow_pickle=False)
     text = json.dumps({"format": _FORMAT, "identity": dict(identity), "about": dict(seen.about)})
     note = {"note": text, "sha256": _digest(text, content.getvalue())}
     write_whole(folder / f"{name}.npy", content.getvalue())

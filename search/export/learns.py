@@ -10,6 +10,10 @@ from typing import Any
 from search.data.targets import Scale
 from search.space.spec import TASKS, Task
 
+_DECIMALS = 12
+"""Beyond these, or for a number of _WHOLE on, an exponent is shorter."""
+_WHOLE = 1e15
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Learns:
@@ -23,6 +27,19 @@ class Learns:
     """Of numbers: an output times std plus mean is the value in its unit."""
     unit: str = ""
     """Of numbers; empty where none was named."""
+
+    def written(self, value: float) -> str:
+        """A value of a regression, with the decimals that tell a thousandth of std.
+
+        Returns:
+            However far from 0 the value is, e.g. ``1700000002.125`` where std is 2.
+        """
+        decimals = max(0, 3 - math.floor(math.log10(self.scale.std)))
+        if decimals > _DECIMALS or abs(value) >= _WHOLE:
+            first = math.floor(math.log10(abs(value))) if value else -decimals
+            # float64 has 17 digits
+            return f"{value:.{min(17, max(4, first + decimals + 1))}g}"
+        return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: never -0.000
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values: what the task has."""

@@ -116,16 +116,17 @@ class Predictor:
 
     def probabilities(
         self, files: Sequence[Path], *, progress: Callable[[int, int], None] | None = None
-    ) -> tuple[NDArray[np.float32], dict[int, str]]:
-        """Probabilities [N, K] of image files, or their values [N, 1], and reasons by
-        row of those that could not be read (what is said of them is NaN)."""
+    ) -> tuple[NDArray[np.floating], dict[int, str]]:
+        """Float32 probabilities [N, K] of image files, or their float64 values [N, 1], and
+        reasons by row of those that could not be read (what is said of them is NaN)."""
         from search.training.predict import predict_probabilities
         from search.training.readout import Readout
 
         image_size, preprocessing = self.info.architecture.image_size, self.info.preprocessing
         learns = self.info.learns
         readout = Readout(task=learns.task, scale=learns.scale)
-        result = np.full((len(files), self.info.outputs), np.nan, dtype=np.float32)
+        dtype = np.float64 if learns.task == "regression" else np.float32
+        result = np.full((len(files), self.info.outputs), np.nan, dtype=dtype)
         errors: dict[int, str] = {}
         for some in squares(
             files,

@@ -60,7 +60,7 @@ class ProbeJob:
 class Probe:
     """The fitted probe on the test part."""
 
-    probabilities_NK: NDArray[np.float32]
+    probabilities_NK: NDArray[np.floating]
     """Of the test images, in the table's order; of a regression, values [N, 1]."""
     strength: float
     """The chosen C."""

@@ -16,8 +16,9 @@ from search.data.targets import Targets
 from search.space.spec import Task
 
 Floats: TypeAlias = NDArray[np.float32]
-Says: TypeAlias = Callable[[Floats], Floats]
-"""Features [N, F] -> what is said of the images, [N, K]."""
+Says: TypeAlias = Callable[[Floats], NDArray[np.floating]]
+"""Features [N, F] -> what is said of the images, [N, K]: float32 probabilities or
+float64 values."""
 
 NAMES: dict[Task, str] = {
     "multiclass": "logistic regression",
@@ -50,9 +51,7 @@ def _ridge(features_NF: Floats, targets_N: Targets, c: float) -> Says:
 
     # In float64: float32 loses the digits of values far from 0.
     model = Ridge(alpha=1.0 / c).fit(features_NF.astype(np.float64), targets_N)
-    return lambda found_NF: np.asarray(
-        model.predict(found_NF.astype(np.float64)), dtype=np.float32
-    )[:, None]
+    return lambda found_NF: np.asarray(model.predict(found_NF.astype(np.float64)))[:, None]
 
 
 def _one_class(features_NF: Floats, positive_N: NDArray[np.bool_], c: float) -> Says:

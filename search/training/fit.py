@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from search.backbones.info import Preprocessing
-from search.backbones.stages import BLOCKS
 from search.space.spec import Metric, PatienceSpec
 from search.training import resume
-from search.training.accumulate import backward, sees_parts
+from search.training.accumulate import backward
 from search.training.config import TrialConfig
 from search.training.draws import torch_seed
 from search.training.faults import Diverged
@@ -35,18 +34,18 @@ from search.training.mixing import Images, mix_of, mixed, mixes, shares_of
 from search.training.multilabel import tuned_thresholds
 from search.training.optimiser import set_lr, take_step
 from search.training.patience import worn_out
-from search.training.phases import depth_at, full_depth_epoch
+from search.training.phases import full_depth_epoch
 from search.training.predict import probabilities
 from search.training.prefix import ComputedPrefix, PrefixFactory, stream
+from search.training.remarks import remarks
 from search.training.report import EpochReport
-from search.training.run import Run, boundary_at, enter, start
-from search.training.sampling import class_counts, order, said
+from search.training.run import Run, enter, start
+from search.training.sampling import order
 from search.training.schedule import batches, lr_factor
-from search.training.stochastic_depth import has_stochastic_depth
 from search.training.task_metrics import task_metrics
-from search.training.trained import moves_frozen, set_mode
+from search.training.trained import set_mode
 
-Show: TypeAlias = Callable[[Sequence[EpochReport], NDArray[np.float32] | None], None]
+Show: TypeAlias = Callable[[Sequence[EpochReport], NDArray[np.floating] | None], None]
 _CHECK_EVERY = 50
 """Steps between looks at the loss on a GPU; each look waits for it."""
 
@@ -121,28 +120,8 @@ def fit(
             prefix=prefix,
         )
         at_once = min(micro_batch or config.at_once, config.at_once)
-        last = boundary_at(run.staged, config, depth_at(config, config.epochs))
-        if at_once < config.at_once and sees_parts(run.staged, last):
-            note(
-                f"its batch-norm layers see {at_once} images at once, not {config.at_once}: "
-                "its result may differ from that of whole batches"
-            )
-        if moves_frozen(run.staged, config, run.depth):
-            note(
-                "batch_norm: train moves the statistics of its frozen blocks: "
-                "what they put out is computed in every epoch, and not stored"
-            )
-        if mixes(config) and config.unfreeze_depth < len(BLOCKS):
-            note(
-                "mixup and cutmix mix pixels: its frozen blocks compute every training batch; "
-                "what is stored of them serves evaluation alone"
-            )
-        if config.stochastic_depth >= 0 and not has_stochastic_depth(run.staged):
-            note(f"stochastic_depth does nothing: {config.backbone} has none")
-        if data.readout.task == "multiclass":
-            chose = said(config.class_imbalance, class_counts(data.train.labels, classes))
-            if chose:
-                note(chose)
+        for remark in remarks(run, at_once):
+            note(remark)
         saved = None
         if folder is not None:
             saved = resume.find(run, folder, objective, maximize=maximize, note=note)

@@ -32,7 +32,7 @@ def predict_probabilities(
     device: str | torch.device = "cpu",
     rows: NDArray[np.int64] | None = None,
     readout: Readout = _MULTICLASS,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     """What the model says about images, as the validation of its trial saw it.
 
     Args:
@@ -45,7 +45,7 @@ def predict_probabilities(
         readout: What the outputs mean.
 
     Returns:
-        [N, K] float32, as ``Readout.said`` gives it. On a CPU, equal to the last bit to what
+        [N, K], as ``Readout.said`` gives it. On a CPU, equal to the last bit to what
         ``fit`` computed with the same weights and ``activations: float32``. With
         float16 ``fit`` rounds what each frozen block puts out, and this does not:
         an exported model is the library's own, for whoever loads it. The two then
@@ -71,7 +71,7 @@ def probabilities(
     start: int,
     device: torch.device,
     readout: Readout = _MULTICLASS,
-) -> NDArray[np.float32]:
+) -> NDArray[np.floating]:
     """Run the blocks from ``start`` on and the head over all images.
 
     Args:
@@ -91,7 +91,7 @@ def probabilities(
             logits_BK = suffix_logits(staged, features(padded(chosen, size)), start)
             done.append(readout.said(logits_BK)[: len(chosen)])
         found = torch.cat(done) if done else torch.empty((0, staged.classes))
-    result: NDArray[np.float32] = found.cpu().numpy()
+    result: NDArray[np.floating] = found.cpu().numpy()
     return result
 
 

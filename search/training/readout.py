@@ -2,7 +2,8 @@
 
 multiclass: a softmax, probabilities that sum to 1. multilabel: a sigmoid for each
 class, on its own. regression: one output, the value in standard deviations from the
-mean of the train part; it is given back in its unit. N images, B batch, K outputs.
+mean of the train part; it is given back in its unit, in float64, which keeps the digits
+of values far from 0. N images, B batch, K outputs.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ class Readout:
     """Of a regression's values."""
 
     def said(self, outputs_BK: Tensor) -> Tensor:
-        """[B, K] float32: probabilities; of a regression, values in their unit [B, 1]."""
+        """[B, K] float32 probabilities; of a regression, float64 values in their unit [B, 1]."""
         outputs_BK = outputs_BK.float()
         if self.task == "regression":
-            return outputs_BK * self.scale.std + self.scale.mean
+            return outputs_BK.double() * self.scale.std + self.scale.mean
         return outputs_BK.sigmoid() if self.task == "multilabel" else outputs_BK.softmax(dim=1)
 
     def learnt(self, targets: Targets) -> Tensor:

@@ -59,7 +59,7 @@ class Run:
     """Blocks trained in the phase, counted from the head."""
     geometry: Geometry
     factory: PrefixFactory
-    found: NDArray[np.float32] | None = None
+    found: NDArray[np.floating] | None = None
     """What the model said of the validation images after the last epoch."""
 
     @property

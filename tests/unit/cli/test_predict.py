@@ -99,7 +99,7 @@ def test_several_classes_of_an_image_are_written_as_a_manifest_has_them(
         "b.jpg  -",
         "c.jpg  unreadable: truncated",
     ]
-    write_csv([BOTH, NEITHER, UNREAD], "multilabel")
+    write_csv([BOTH, NEITHER, UNREAD], SEVERAL)
     assert capsys.readouterr().out.splitlines() == [
         "path,labels,error",
         "a.jpg,cat|dog,",
@@ -117,13 +117,13 @@ def test_several_classes_of_an_image_are_written_as_a_manifest_has_them(
 def test_a_number_comes_in_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines([HEAVY, UNREAD], NUMBER) == [
         "image  value (kg)",
-        "a.jpg  -12.34568",
+        "a.jpg  -12.346",
         "c.jpg  unreadable: truncated",
     ]
-    write_csv([HEAVY, UNREAD], "regression")
+    write_csv([HEAVY, UNREAD], NUMBER)
     assert capsys.readouterr().out.splitlines() == [
         "path,value,error",
-        "a.jpg,-12.34568,",
+        "a.jpg,-12.346,",
         "c.jpg,,truncated",
     ]
     found = document(Path("export"), (), [HEAVY, UNREAD], NUMBER)
@@ -132,3 +132,22 @@ def test_a_number_comes_in_its_unit(capsys: pytest.CaptureFixture[str]) -> None:
         {"path": "a.jpg", "value": -12.345678, "error": None},
         {"path": "c.jpg", "value": None, "error": "truncated"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "mean", "std", "written"),
+    [
+        pytest.param(1_700_000_002.1254, 1.7e9, 2.0, "1700000002.125", id="far_from_0"),
+        pytest.param(312_345.6, 3e5, 1e5, "312346", id="wide"),
+        pytest.param(-0.0001, 0.0, 2.0, "0.000", id="rounded_to_0"),
+        pytest.param(1.2345e-7, 0.0, 3e-8, "0.00000012345", id="small"),
+        pytest.param(1.23456e-90, 0.0, 2e-91, "1.2346e-90", id="very_small"),
+        pytest.param(1.25e99, 0.0, 1e99, "1.25e+99", id="very_large"),
+        pytest.param(0.0, 0.0, 1e-90, "0", id="zero"),
+    ],
+)
+def test_the_decimals_of_a_number_follow_the_spread_of_the_values_learnt(
+    value: float, mean: float, std: float, written: str
+) -> None:
+    learns = Learns(task="regression", scale=Scale(mean=mean, std=std))
+    assert lines([Prediction(path=Path("a.jpg"), value=value)], learns)[1] == f"a.jpg  {written}"

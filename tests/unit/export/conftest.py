@@ -15,7 +15,7 @@ from PIL import Image
 from search.data.images import ImageRow, ImageTable, Part
 from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE
 from search.export.trial import Candidate, Origin, export_trial
-from search.space.spec import WeightsSpec
+from search.space.spec import METRICS_OF, WeightsSpec
 from search.training.config import TrialConfig, trial_config
 
 CLASSES = ("blue", "green", "red")
@@ -140,8 +140,10 @@ def train(
         weights=load_state(located),
         preprocessing=located.preprocessing,
         weights_hash=weights_hash(located, seed=trial.seed),
-        classes=len(table.classes),
+        classes=table.outputs,
         folder=folder,
+        objective=METRICS_OF[table.task][0],
+        maximize=table.task != "regression",
     ):
         pass
     params = {"backbone": trial.backbone, "unfreeze_depth": trial.unfreeze_depth, "lr": trial.lr}

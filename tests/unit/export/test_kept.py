@@ -27,6 +27,14 @@ def test_what_was_kept_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert seen.about == {"device": "cpu"}
 
 
+def test_values_far_from_0_keep_their_digits(tmp_path: Path) -> None:
+    values_N1 = np.array([[1.7e9 + 0.125], [1.7e9 + 0.25]])
+    keep(tmp_path, "probe", IDENTITY, Seen(probabilities_NK=values_N1, about={}))
+    seen = recall([tmp_path], "probe", IDENTITY, shape=(2, 1))
+    assert seen is not None
+    assert seen.probabilities_NK.tolist() == values_N1.tolist()
+
+
 @pytest.mark.parametrize(
     ("name", "identity", "shape"),
     [
