@@ -45,7 +45,7 @@ from search.training.schedule import batches, lr_factor
 from search.training.task_metrics import task_metrics
 from search.training.trained import set_mode
 
-Show: TypeAlias = Callable[[Sequence[EpochReport], NDArray[np.float32] | None], None]
+Show: TypeAlias = Callable[[Sequence[EpochReport], NDArray[np.floating] | None], None]
 _CHECK_EVERY = 50
 """Steps between looks at the loss on a GPU; each look waits for it."""
 
