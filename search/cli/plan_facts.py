@@ -88,7 +88,6 @@ def gather(
         cluster: The run is meant for a Ray cluster.
     """
     from search.cli.consequences import Backbone, warnings
-    from search.cli.idle import idle_settings
     from search.cli.paths import absolute_storage, cache_folder, study_folder
     from search.space.halving import MOST_SIMULATED, simulate
     from search.space.secrets import redact
@@ -118,7 +117,6 @@ def gather(
             machine=machine,
             cluster=cluster,
         ),
-        *idle_settings(spec.space),
     ]
     return Plan(
         spec=spec,

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from search.space.acting import words
 from search.space.settings import Setting, Value
 from search.space.spec import PatienceSpec
 
@@ -21,7 +22,8 @@ Every key of a space file. Made from the code by `{WRITE}`; how to write one: [s
 
 ## Of a trial: `space:`
 Each can be fixed, a list of choices, or a range; what is not named has its default. A setting does
-something only where its condition holds. `search plan FILE` shows what a file comes to.
+something only *where* its row says: `search plan FILE` tells of those that a file names where they
+do nothing, and shows what it comes to.
 """
 _SECTIONS = """\
 
@@ -48,7 +50,7 @@ def page() -> str:
     return "\n".join(
         [
             _HEAD.rstrip("\n"),
-            *(line for theme, rows in THEMES.items() for line in _theme(theme, rows)),
+            *(line for theme, rows in THEMES.items() for line in _theme(theme, rows, SETTINGS)),
             _SECTIONS.rstrip("\n"),
             *_sections(document["properties"], _defaults()),
             "",
@@ -56,11 +58,11 @@ def page() -> str:
     )
 
 
-def _theme(theme: str, rows: Sequence[Setting]) -> Iterator[str]:
+def _theme(theme: str, rows: Sequence[Setting], settings: Mapping[str, Setting]) -> Iterator[str]:
     title = _TITLES.get(theme, theme.replace("_", " ").capitalize())
     yield from ("", f"### {title}")
     yield from _table(
-        ("setting", "meaning", "unit", "default", "range", "when"),
+        ("setting", "meaning", "unit", "default", "range", "where"),
         [
             (
                 f"`{row.name}`",
@@ -68,7 +70,7 @@ def _theme(theme: str, rows: Sequence[Setting]) -> Iterator[str]:
                 row.unit,
                 f"`{_plain(row.default)}`",
                 setting_range(row),
-                f"`{row.condition}`" if _is_code(row.condition) else row.condition,
+                words(row, settings),
             )
             for row in rows
         ],
@@ -76,12 +78,6 @@ def _theme(theme: str, rows: Sequence[Setting]) -> Iterator[str]:
     sources = [f"- `{row.name}`: {row.source}" for row in rows if row.source]
     if sources:
         yield from ("", "Sources:", *sources)
-
-
-def _is_code(condition: str) -> bool:
-    """Whether a condition is ``name: value`` alone."""
-    name, colon, value = condition.partition(": ")
-    return bool(colon) and name.isidentifier() and " " not in value
 
 
 def setting_range(row: Setting) -> str:

@@ -15,6 +15,7 @@ from search.space.domains import FloatRange, Space
 from search.space.extends import KEY, Fetch, extend, no_files
 from search.space.firsts import read_first
 from search.space.full_depth import FullDepth, read_epochs_of
+from search.space.idle_checks import check_idle
 from search.space.nodes import Entries, Node, Scalar, Source, kind_of
 from search.space.overrides import Override, apply
 from search.space.patience_section import read_patience
@@ -247,6 +248,7 @@ class _Sections:
         if space.sound:
             self._check_search(spec, space)
             check_task(spec.data.task, space, report)
+            check_idle(space, known.settings, report)
         return spec
 
     def _of(self, name: str) -> Node | None:

@@ -97,7 +97,7 @@ class _Walk:
             return
         self.steps += 1
         param = self._params[index]
-        branch = _in_force(param, point)
+        branch = in_force(param, point)
         if branch is None:
             yield from self.points(index + 1, point)
             return
@@ -118,7 +118,7 @@ class _Walk:
         return self._merged[key]
 
 
-def _in_force(param: Param, point: Mapping[str, Value]) -> int | None:
+def in_force(param: Param, point: Mapping[str, Value]) -> int | None:
     """The index of the branch that is in force at ``point``."""
     for index, branch in enumerate(param.branches):
         if all(condition.holds(point) for condition in branch.when):
@@ -154,7 +154,7 @@ def dead_branches(space: Space, name: str) -> dict[int, bool]:
     found = joint(space, [name])
     if not found.whole:
         return {}
-    used = {_in_force(param, point) for point in found.points}
+    used = {in_force(param, point) for point in found.points}
     return {
         index: any(all(test.holds(point) for test in branch.when) for point in found.points)
         for index, branch in enumerate(param.branches)

@@ -9,7 +9,10 @@ handed to :func:`search.space.load` by ``cli``. Nothing heavy is imported here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from search.space.domains import Condition
 
 Value: TypeAlias = str | int | float | bool
 """What a param can be. Lists and mappings are not values."""
@@ -35,8 +38,14 @@ class Setting:
     """One sentence; with the unit and the meaning of 0."""
     unit: str = ""
     """Of the value, e.g. ``pixels``; empty where it has none."""
+    acts: tuple[tuple[Condition, ...], ...] = ()
+    """Where it does anything: where all conditions of one of these hold, a setting that is
+    not named having its default. Empty for everywhere. Told in words by ``acting.py``."""
+    lacking: tuple[str, ...] = ()
+    """Patterns of the backbones' names that have nothing for it to act on. Of a backbone
+    that none is like, nothing is said."""
     condition: str = ""
-    """When it does anything, in words, e.g. ``optimiser: sgd``; empty for always."""
+    """What else it takes to do anything, in words: of the backbone or the task."""
     source: str = ""
     """Where it comes from: authors, title, venue and year of a paper."""
 

@@ -8,7 +8,9 @@ can vary one strength and leave the rest to the policy.
 
 from __future__ import annotations
 
+from search.space.domains import Condition
 from search.space.settings import Setting
+from search.training.settings.core import DRAWN
 
 OWN = -1
 """A strength of -1 is the policy's own."""
@@ -23,7 +25,7 @@ MAGNITUDE_MOST = 30
 CROP_MOST = 92
 """The strongest crop, in percent: Inception's keeps 8 of the area."""
 
-_DRAWN = "augmentation other than none"
+_BY_RANDAUGMENT = ((Condition(param="augmentation", values=("randaugment",)),),)
 _RANDAUGMENT = (
     "Cubuk et al., RandAugment: Practical automated data augmentation with a reduced search "
     "space, NeurIPS 2020"
@@ -39,7 +41,7 @@ AUGMENTATION = (
         high=OPERATIONS_MOST,
         meaning="operations that are applied to an image, one after the other",
         unit="operations",
-        condition="augmentation: randaugment",
+        acts=_BY_RANDAUGMENT,
         source=_RANDAUGMENT,
     ),
     Setting(
@@ -50,7 +52,7 @@ AUGMENTATION = (
         high=MAGNITUDE_MOST,
         meaning="strength of each operation, in discrete steps; 0 is the weakest",
         unit="steps of 30",
-        condition="augmentation: randaugment",
+        acts=_BY_RANDAUGMENT,
         source=_RANDAUGMENT,
     ),
     Setting(
@@ -61,7 +63,7 @@ AUGMENTATION = (
         high=180,
         meaning="largest turn either way, 0 for none; -1 is the policy's own (medium: 15)",
         unit="degrees",
-        condition=_DRAWN,
+        acts=DRAWN,
     ),
     Setting(
         name="scale",
@@ -71,7 +73,7 @@ AUGMENTATION = (
         high=100,
         meaning="largest enlargement or reduction, 0 for none; -1 is the policy's own (medium: 15)",
         unit="percent",
-        condition=_DRAWN,
+        acts=DRAWN,
     ),
     Setting(
         name="crop",
@@ -82,7 +84,7 @@ AUGMENTATION = (
         meaning="largest share of the area that a random crop cuts away, 0 for the whole image; "
         "-1 is the policy's own (60; custom: 0)",
         unit="percent",
-        condition=_DRAWN,
+        acts=DRAWN,
         source=_INCEPTION,
     ),
     Setting(
@@ -92,7 +94,7 @@ AUGMENTATION = (
         choices=FLIPS,
         meaning="which way half of the images are mirrored: none, horizontal, vertical or both, "
         "each for itself; policy is the policy's own (horizontal; custom: none)",
-        condition=_DRAWN,
+        acts=DRAWN,
     ),
     Setting(
         name="colour",
@@ -103,7 +105,7 @@ AUGMENTATION = (
         meaning="largest change of brightness, contrast and saturation, 0 for none; -1 is the "
         "policy's own (medium: 20)",
         unit="percent",
-        condition=_DRAWN,
+        acts=DRAWN,
         source=_INCEPTION,
     ),
     Setting(
@@ -113,7 +115,7 @@ AUGMENTATION = (
         low=0.0,
         high=1.0,
         meaning="probability that a rectangle of a view, 2 to 33 % of it, becomes the mean colour",
-        condition=_DRAWN,
+        acts=DRAWN,
         source="Zhong et al., Random Erasing Data Augmentation, AAAI 2020",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.space.domains import Condition
 from search.space.settings import Setting
 
 POLICIES = (
@@ -15,6 +16,11 @@ POLICIES = (
     "custom",
 )
 """Augmentation policies; ``training/recipe.py`` says what they are."""
+
+DRAWN = (
+    (Condition(param="augmentation", values=tuple(name for name in POLICIES if name != "none")),),
+)
+"""Where anything about an image is random: under every policy but ``none``."""
 
 OWN_SIZE = 0
 """``image_size`` of 0 means the backbone's own size."""
@@ -61,7 +67,7 @@ CORE = (
         low=0.0,
         high=10.0,
         meaning="trained blocks learn at lr times this",
-        condition="unfreeze_depth of 1 or more",
+        acts=((Condition(param="unfreeze_depth", min=1),),),
         source="Howard and Ruder, Universal Language Model Fine-tuning for Text "
         "Classification, ACL 2018",
     ),
@@ -92,6 +98,7 @@ CORE = (
         low=0.0,
         high=0.9,
         meaning="share of each target spread over all classes",
+        condition="the task is not regression",
         source="Szegedy et al., Rethinking the Inception Architecture for Computer "
         "Vision, CVPR 2016",
     ),
@@ -126,7 +133,7 @@ CORE = (
         meaning="augmented versions per image; epoch e uses view e mod "
         "views; 0 is one for each epoch",
         unit="views",
-        condition="augmentation other than none",
+        acts=DRAWN,
     ),
     Setting(
         name="batch_size",

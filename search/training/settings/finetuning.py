@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from search.space.domains import Condition
 from search.space.settings import Setting
 
 STRATEGIES = ("partial", "head_then_partial", "gradual")
 """Values of ``finetune``."""
 STATISTICS = ("frozen", "train")
 """Values of ``batch_norm``."""
+WITHOUT_BATCH_NORM = ("alexnet", "convnext_*", "squeezenet*", "swin_*", "vgg1?", "vit_*")
+"""What the names of the catalogue's backbones without it are like; a test compares."""
+
+_DEEP = Condition(param="unfreeze_depth", min=1)
 
 FINETUNING = (
     Setting(
@@ -17,7 +22,7 @@ FINETUNING = (
         choices=STRATEGIES,
         meaning="when blocks are unfrozen: partial from the start; head_then_partial after the "
         "head alone; gradual one by one, from the head down; unfreeze_depth is where it ends",
-        condition="unfreeze_depth of 1 or more",
+        acts=((_DEEP,),),
         source="Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform "
         "Out-of-Distribution, ICLR 2022 (head_then_partial); Howard and Ruder, Universal "
         "Language Model Fine-tuning for Text Classification, ACL 2018 (gradual)",
@@ -30,7 +35,7 @@ FINETUNING = (
         high=1_000,
         meaning="epochs in which the head is trained alone, before the blocks",
         unit="epochs",
-        condition="finetune: head_then_partial",
+        acts=((Condition(param="finetune", values=("head_then_partial",)), _DEEP),),
         source="Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform "
         "Out-of-Distribution, ICLR 2022; 1 is fastai's default",
     ),
@@ -42,7 +47,7 @@ FINETUNING = (
         high=1_000,
         meaning="epochs before each further block is unfrozen; the head alone comes first",
         unit="epochs",
-        condition="finetune: gradual",
+        acts=((Condition(param="finetune", values=("gradual",)), _DEEP),),
         source="Howard and Ruder, Universal Language Model Fine-tuning for Text "
         "Classification, ACL 2018",
     ),
@@ -53,7 +58,12 @@ FINETUNING = (
         choices=STATISTICS,
         meaning="statistics of batch-norm in frozen blocks: frozen with their block, or train: "
         "they move with the images; what those blocks put out is then not stored",
-        condition="unfreeze_depth below 5, and a backbone with batch-norm",
+        acts=(
+            (Condition(param="unfreeze_depth", max=4),),
+            (Condition(param="finetune", values=("head_then_partial", "gradual")),),
+        ),
+        lacking=WITHOUT_BATCH_NORM,
+        condition="the backbone has batch-norm",
         source="Li et al., Revisiting Batch Normalization for Practical Domain Adaptation, "
         "ICLR workshop 2017",
     ),
@@ -65,7 +75,7 @@ FINETUNING = (
         high=1.0,
         meaning="each trained block learns at this times the rate of the one nearer to the "
         "head; the last block at lr * backbone_lr_scale; 1 is one rate for all",
-        condition="unfreeze_depth of 2 or more",
+        acts=((Condition(param="unfreeze_depth", min=2),),),
         source="Clark et al., ELECTRA, ICLR 2020; Bao et al., BEiT, ICLR 2022",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.space.domains import Condition
 from search.space.settings import Setting
 
 HEADS = ("linear", "mlp")
@@ -27,6 +28,6 @@ HEAD_SETTINGS = (
         high=65_536,
         meaning="width of the head's hidden layer; 0 is as wide as the pooled features",
         unit="units",
-        condition="head: mlp",
+        acts=((Condition(param="head", values=("mlp",)),),),
     ),
 )

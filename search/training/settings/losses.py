@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.space.domains import Condition
 from search.space.settings import Setting
 from search.space.spec import LOSSES_OF, TASKS
 
@@ -32,7 +33,7 @@ LOSS_SETTINGS = (
         high=10.0,
         meaning="how much less: an image whose class has probability p counts (1 - p) to this "
         "power; 0 is cross_entropy",
-        condition="loss: focal",
+        acts=((Condition(param="loss", values=("focal",)),),),
         source="Lin, Goyal, Girshick, He and Dollar, Focal Loss for Dense Object Detection, "
         "ICCV 2017",
     ),
@@ -45,6 +46,7 @@ LOSS_SETTINGS = (
         "each class in an epoch), auto (by the counts: none below 2 times as many "
         "images of the largest class as of the smallest, weights up to 10 times, sampler "
         "above) or none",
+        condition="the task is multiclass",
         source="Buda, Maki and Mazurowski, A systematic study of the class imbalance problem in "
         "convolutional neural networks, Neural Networks 2018",
     ),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from search.space.domains import Condition
 from search.space.settings import Setting
 
 OPTIMISERS = ("adamw", "sgd")
 """Values of ``optimiser``."""
 LR_SCHEDULES = ("cosine", "linear", "step", "constant", "one_cycle")
 """Values of ``lr_schedule``."""
+
+_STEPPED = ((Condition(param="lr_schedule", values=("step",)),),)
 
 OPTIMISATION = (
     Setting(
@@ -28,7 +31,7 @@ OPTIMISATION = (
         low=0.0,
         high=0.999,
         meaning="share of the last step's direction that is kept; 0 is plain sgd",
-        condition="optimiser: sgd",
+        acts=((Condition(param="optimiser", values=("sgd",)),),),
         source="Sutskever et al., On the Importance of Initialization and Momentum in Deep "
         "Learning, ICML 2013",
     ),
@@ -52,7 +55,7 @@ OPTIMISATION = (
         high=100_000,
         meaning="epochs from one fall of the rate to the next; 0 is a third of all, rounded up",
         unit="epochs",
-        condition="lr_schedule: step",
+        acts=_STEPPED,
         source="He et al., Deep Residual Learning, CVPR 2016: 30 of 90 epochs",
     ),
     Setting(
@@ -62,7 +65,7 @@ OPTIMISATION = (
         low=1e-3,
         high=1.0,
         meaning="the rate is multiplied by this at each fall",
-        condition="lr_schedule: step",
+        acts=_STEPPED,
         source="He et al., Deep Residual Learning, CVPR 2016",
     ),
     Setting(

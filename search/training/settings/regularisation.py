@@ -5,14 +5,18 @@ Beside ``dropout``, ``label_smoothing`` and ``weight_decay``, which are in ``cor
 
 from __future__ import annotations
 
+from search.space.domains import Condition
 from search.space.settings import Setting
 
 OWN_DEPTH = -1.0
 """``stochastic_depth`` of less than 0 is the architecture's own."""
 
-HAVE_STOCHASTIC_DEPTH = ("efficientnet_b", "efficientnet_v2", "convnext_", "swin_", "maxvit_")
-"""How the names of torchvision's backbones begin that have stochastic depth; a test
-compares. timm's are not told by their names."""
+WITHOUT_STOCHASTIC_DEPTH = (
+    *("alexnet", "densenet*", "googlenet", "inception_v3", "mnasnet*", "mobilenet*", "regnet*"),
+    *("resnet*", "resnext*", "shufflenet*", "squeezenet*", "vgg*", "vit_*", "wide_resnet*"),
+)
+"""What the names of torchvision's backbones without it are like; a test compares. timm's
+are not told by their names."""
 
 REGULARISATION = (
     Setting(
@@ -45,8 +49,9 @@ REGULARISATION = (
         high=0.9,
         meaning="probability of skipping the last residual layer for an image while it is "
         "trained, falling linearly to 0 at the first; below 0 is the architecture's own",
-        condition="a backbone that has it (EfficientNet, ConvNeXt, Swin, MaxViT, most of timm), "
-        "and its trained blocks alone",
+        acts=((Condition(param="unfreeze_depth", min=1),),),
+        lacking=WITHOUT_STOCHASTIC_DEPTH,
+        condition="the backbone has it (EfficientNet, ConvNeXt, Swin, MaxViT, most of timm)",
         source="Huang et al., Deep Networks with Stochastic Depth, ECCV 2016",
     ),
 )

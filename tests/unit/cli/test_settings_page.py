@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from search.cli.settings_page import WRITE, page, setting_range
+from search.space.acting import words
 from search.space.settings import Setting
 from search.training.config import SETTINGS
 
@@ -25,7 +26,7 @@ def test_every_setting_is_a_row_with_its_meaning_default_and_range(name: str) ->
     assert row.meaning, "a setting says what it is"
     assert row.meaning.replace("|", "\\|") in line
     assert setting_range(row) in line
-    assert row.condition in line
+    assert words(row, SETTINGS) in line
     assert not row.source or f"- `{name}`: {row.source}" in page()
 
 

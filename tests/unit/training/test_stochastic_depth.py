@@ -1,17 +1,20 @@
 """Stochastic depth: which probabilities, in which architectures, in which blocks."""
 
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import StochasticDepth
 
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.stages import Staged, build
 from search.training.config import TrialConfig
-from search.training.settings.regularisation import HAVE_STOCHASTIC_DEPTH
+from search.training.settings.finetuning import WITHOUT_BATCH_NORM
+from search.training.settings.regularisation import WITHOUT_STOCHASTIC_DEPTH
 from search.training.stochastic_depth import has_stochastic_depth, set_stochastic_depth
 
 Curve = Callable[..., list[Any]]
@@ -92,15 +95,21 @@ def test_a_backbone_without_it_is_told_and_trains_as_before(other: Other, curve:
 
 
 @pytest.mark.slow
-def test_the_backbones_that_have_it_are_those_that_are_named() -> None:
+def test_the_backbones_without_it_and_without_batch_norm_are_those_that_are_named() -> None:
     found = 0
     for name, info in CATALOGUE.items():
         if info.library != "torchvision":
             continue
         staged = _shape_of(name, info.size.default)
-        assert has_stochastic_depth(staged) == name.startswith(HAVE_STOCHASTIC_DEPTH), name
+        assert has_stochastic_depth(staged) != _is_like(name, WITHOUT_STOCHASTIC_DEPTH), name
+        normalises = any(isinstance(m, _BatchNorm) for m in staged.model.modules())
+        assert normalises != _is_like(name, WITHOUT_BATCH_NORM), name
         found += 1
     assert found == 80
+
+
+def _is_like(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _shape_of(name: str, size: int) -> Any:
