@@ -16,6 +16,8 @@ from search.space.settings import Value
 STOPPED = "stopped"
 """Attribute of a trial's last report: why the scheduler stops it there."""
 
+NOTES = "notes"
+"""Attribute of a trial's last report: what its worker had to say, a sentence each."""
 STOPPED_EARLY = "stopped_early"
 """Attribute of a trial's last report: why its own patience ends it there, complete."""
 
@@ -98,7 +100,8 @@ class TrialView:
     attributes: Mapping[str, Any]
     """seconds, epochs, parameters_trained, parameters_total, peak_memory_mb,
     host, detail, micro_batch where it is not the batch, stopped_early where its own
-    patience ended it, and the last report's metrics under ``metrics``."""
+    patience ended it, notes where its worker had something to say, and the last report's
+    metrics under ``metrics``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

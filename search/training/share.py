@@ -5,7 +5,6 @@ Legend: N images of the share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,6 @@ class Share:
         start: The boundary that the pass starts from; 0 is the image.
         worth: What this process has measured.
         need: How much there is to store.
-        note: Told what a person should know.
     """
 
     def __init__(
@@ -51,7 +49,6 @@ class Share:
         start: int,
         worth: Worth,
         need: Need,
-        note: Callable[[str], None],
     ) -> None:
         self.boundaries = boundaries
         self._start = start
@@ -61,7 +58,6 @@ class Share:
         self._activations: ActivationType = activations
         self._worth = worth
         self._need = need
-        self._note = note
         self._waiting: dict[int, list[NDArray[Any]]] = {b: [] for b in boundaries}
         self._seconds = dict.fromkeys(boundaries, 0.0)
         self._done = dict.fromkeys(boundaries, 0)
@@ -120,9 +116,7 @@ class Share:
                 form=self._forms[boundary],
                 seconds=self._seconds[boundary],
             )
-            if not self._worth.stores(
-                self._need, sample, self._number, self._store.folder, self._note
-            ):
+            if not self._worth.stores(self._need, sample, self._number, self._store.folder):
                 continue
             writer = self._store.writer(boundary, self._number, self._keys, self._forms[boundary])
             if writer is None:

@@ -193,7 +193,6 @@ class StoredPrefix:
             start=lower,
             worth=self._settings.worth,
             need=need,
-            note=self._note,
         )
         chunk = chunk_size(at.device)
         if lower_view is None:

@@ -73,6 +73,16 @@ class _Verdict:
         return self.evaluation if number == EVALUATION else number < self.views
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """A verdict for people to look up."""
+
+    text: str
+    """Of what, what was measured, what follows."""
+    stored: bool
+    """Whether any view is stored."""
+
+
 class Worth:
     """The verdicts of one process. Reaching one takes :attr:`SECONDS` at most twice:
     of computing, whose result is used, and of writing and reading.
@@ -89,6 +99,12 @@ class Worth:
     ) -> None:
         self._storing = storing
         self._verdicts: dict[tuple[tuple[str, int, int, int, int], int], _Verdict] = {}
+        self._decisions: list[Decision] = []
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """The verdicts that were reached since this was last asked."""
+        new, self._decisions = tuple(self._decisions), []
+        return new
 
     def knows(self, need: Need, boundary: int) -> bool:
         """Whether nothing needs to be measured."""
@@ -99,14 +115,7 @@ class Worth:
         verdict = self._verdicts.get((need.key(), boundary))
         return verdict is not None and not verdict.takes(number)
 
-    def stores(
-        self,
-        need: Need,
-        sample: Sample,
-        number: int,
-        folder: Path,
-        note: Callable[[str], None],
-    ) -> bool:
+    def stores(self, need: Need, sample: Sample, number: int, folder: Path) -> bool:
         """Whether a view is to be stored at a boundary.
 
         Args:
@@ -114,19 +123,16 @@ class Worth:
             sample: Features of the boundary.
             number: The view.
             folder: On the disk that would hold it.
-            note: Told the verdict, once.
 
         Raises:
             OSError: If the folder does not take a file.
         """
         key = (need.key(), sample.boundary)
         if key not in self._verdicts:
-            self._verdicts[key] = self._judge(need, sample, folder, note)
+            self._verdicts[key] = self._judge(need, sample, folder)
         return self._verdicts[key].takes(number)
 
-    def _judge(
-        self, need: Need, sample: Sample, folder: Path, note: Callable[[str], None]
-    ) -> _Verdict:
+    def _judge(self, need: Need, sample: Sample, folder: Path) -> _Verdict:
         computing = sample.seconds / len(sample.rows)
         if self._storing is not None:
             storing = self._storing(sample, need.device, folder)
@@ -143,11 +149,12 @@ class Worth:
         views = 0
         if evaluation:
             views = min(need.views, (room - need.val * row) // (need.train * row))
-        note(
+        text = (
             f"{need.name}, behind block {sample.boundary} of 5: computing takes "
             f"{1e3 * computing:.2f} ms an image, storing and reading {1e3 * storing:.2f} ms and "
             f"{row / 1024:.0f} KB: {_words(evaluation, views, need.views)}"
         )
+        self._decisions.append(Decision(text=text, stored=evaluation))
         return _Verdict(
             evaluation=evaluation,
             views=views,

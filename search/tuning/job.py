@@ -98,6 +98,12 @@ class Told:
     store_notes: tuple[str, ...] = ()
     """The same of the stores that trials share: ``topic: what``. Every worker finds
     it out for itself, with figures of its own; a person needs each topic once."""
+    stores: bool = False
+    """Set when it was found worth while to store what a frozen block puts out."""
+
+
+TRIALS = "trials"
+"""Where in the folder of a study its trials are."""
 
 
 def trial_folder(trials: str | Path, number: int) -> Path:

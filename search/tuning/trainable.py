@@ -20,7 +20,7 @@ from ray import tune
 
 from search.disk import disk_full
 from search.problems import SearchError, printable
-from search.study.records import STOPPED_EARLY, FailReason, Outcome, State
+from search.study.records import NOTES, STOPPED_EARLY, FailReason, Outcome, State
 from search.tuning.job import Told, TrialJob, trial_folder, unpack
 from search.tuning.shortage import Shortages, remember, shortages
 
@@ -36,6 +36,8 @@ class FineTune(tune.Trainable):
     _notes: list[str]
     """What a person should know and was not told yet."""
     _store_notes: list[str]
+    _said: list[str]
+    """All that there was to know of this trial, decisions too; kept with it."""
     _memory: Shortages | None
     """When the trial ran out of memory before; read at its first step."""
     _worn: str = ""
@@ -70,7 +72,7 @@ class FineTune(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Train one epoch and report it, or say what went wrong."""
-        from search.training.faults import Diverged
+        from search.training.faults import Diverged, SingleValues
         from search.training.memory import out_of_memory
 
         if self._worn:
@@ -85,6 +87,8 @@ class FineTune(tune.Trainable):
             report = next(self._epochs)
         except Diverged as error:
             return _failure(FailReason.DIVERGED, str(error), "")
+        except SingleValues as error:
+            return _failure(FailReason.ERROR, str(error), "")
         except SearchError as error:
             return _failure(FailReason.BAD_DATA, str(error).splitlines()[0], str(error))
         except Exception as error:
@@ -100,6 +104,8 @@ class FineTune(tune.Trainable):
             return _failure(FailReason.ERROR, why, traceback.format_exc())
         notes, self._notes = tuple(self._notes), []
         store_notes, self._store_notes = tuple(self._store_notes), []
+        decisions = self._worker.decisions()
+        self._said += [*notes, *store_notes, *(each.text for each in decisions)]
         return {
             "epoch": report.epoch,
             "value": float(report.metrics[self._job.objective]),
@@ -107,15 +113,17 @@ class FineTune(tune.Trainable):
                 attributes={
                     **_attributes(report, at_once=self._memory.at_once, of=wanted),
                     **({} if self._balance is None else {"balance": self._balance}),
+                    **({NOTES: list(self._said)} if self._said else {}),
                 },
                 notes=notes,
                 store_notes=store_notes,
+                stores=any(each.stored for each in decisions),
             ),
         }
 
     def _begin(self, config: dict[str, Any]) -> None:
         self._trial, self._number, reported = unpack(config)
-        self._notes, self._store_notes = [], []
+        self._notes, self._store_notes, self._said = [], [], []
         self._memory = None
         self._balance = self._worker.balance(self._trial)
         self._epochs = self._train(self._trial, reported)

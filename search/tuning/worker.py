@@ -35,7 +35,7 @@ from search.training.reset import reset
 from search.training.resident import resident
 from search.training.sampling import Balance, balance_of, class_counts
 from search.training.stored import StoredPrefix, StoreSettings
-from search.training.worth import Worth
+from search.training.worth import Decision, Worth
 from search.tuning.job import TrialJob
 from search.tuning.node import at_home, table_of
 from search.tuning.shown import Showing
@@ -126,6 +126,10 @@ class Worker:
                 note,
             ),
         )
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """What was decided of storing frozen blocks' output, since this was last asked."""
+        return self._store.worth.decisions()
 
     def balance(self, config: TrialConfig) -> Balance | None:
         """What ``class_imbalance: auto`` comes to; None where nothing was left to it."""

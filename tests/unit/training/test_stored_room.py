@@ -38,7 +38,7 @@ def test_views_that_do_not_fit_are_computed_and_the_others_stay(
             prefix("train", shuffled(data), number)
     views = {entry.path.parent.name for entry in entries(tmp_path)}
     assert views == {"medium-3-00000", "medium-3-00001"}
-    assert any("2 of 4 views" in note for note in store.notes)
+    assert any("2 of 4 views" in each.text for each in store.settings.worth.decisions())
 
 
 def test_a_view_that_is_known_not_to_be_stored_is_computed_once(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from search.training.inputs import EVALUATION
 from search.training.segments import RowForm
-from search.training.worth import Need, Sample, Worth, store_and_read
+from search.training.worth import Decision, Need, Sample, Worth, store_and_read
 
 CPU = torch.device("cpu")
 FORM = RowForm(shape=(64,), dtype="float16", computed="float32", channels_last=False)
@@ -42,10 +42,16 @@ class Asked:
         self.worth = Worth()
         self.need = need
         self.folder = folder
-        self.notes: list[str] = []
+
+        self._decided: list[Decision] = []
+
+    @property
+    def notes(self) -> list[str]:
+        self._decided += self.worth.decisions()
+        return [each.text for each in self._decided]
 
     def stored(self, number: int, of: Sample | None = None) -> bool:
-        return self.worth.stores(self.need, of or sample(), number, self.folder, self.notes.append)
+        return self.worth.stores(self.need, of or sample(), number, self.folder)
 
     def views(self, of: Sample | None = None) -> list[int]:
         numbers = (EVALUATION, *range(self.need.views + 1))
