@@ -23,11 +23,14 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool, blocks: bool =
     """The body of the command: the plan on stdout, warnings on stderr after it.
 
     Raises:
-        SearchError: With every problem of the file and the flags; or, after the
-            plan, with what a run would refuse of the data, and its status.
+        SearchError: With every problem of the file and the flags; or with what a
+            run would refuse of the data and the weights, and its status. Nothing is
+            printed then: there is no such run.
     """
     path = given(space, "plan")
     loaded = load_space(path, flags, env=os.environ)
+    if loaded.refused is not None:
+        raise loaded.refused
     gathered = gather(
         loaded,
         space=path,
@@ -41,6 +44,3 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool, blocks: bool =
     if gathered.warnings:
         print(file=sys.stderr)
         show_problems(gathered.warnings)
-    if gathered.refused is not None:
-        print(file=sys.stderr)
-        raise gathered.refused

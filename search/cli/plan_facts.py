@@ -17,7 +17,7 @@ from search.cli.choices import backbones_of, image_sizes_of
 from search.cli.data_check import data_place
 from search.cli.machine import Machine
 from search.cli.options import SpaceFlags
-from search.problems import Problem, SearchError
+from search.problems import Problem
 from search.space.spec import StudySpec
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ class Plan:
     places: tuple[tuple[str, str], ...]
     """(what, absolute path or URL)."""
     warnings: tuple[Problem, ...]
-    refused: SearchError | None
-    """Why a run would not start: its data cannot be used."""
     next_command: str
     extends: tuple[str, ...] = ()
     """The files that the space file extends, the nearest first."""
@@ -134,7 +132,6 @@ def gather(
             ("cache", str(cache)),
         ),
         warnings=tuple(found),
-        refused=loaded.refused,
         next_command=" ".join(["search run", shlex.quote(str(space)), *typed(flags)]),
         extends=loaded.extends,
         origins=loaded.origins,

@@ -116,6 +116,8 @@ def _held(
 def _say_the_plan(options: RunOptions) -> StudySpec:
     """Read and check the space file; print what will happen, then what to mind."""
     loaded = load_space(options.space, options.flags, env=os.environ)
+    if loaded.refused is not None:
+        raise loaded.refused
     plan = gather(
         loaded,
         space=options.space,
@@ -130,8 +132,6 @@ def _say_the_plan(options: RunOptions) -> StudySpec:
     to_mind = [problem for problem in plan.warnings if problem.level != "note"]
     if to_mind:
         show_problems(to_mind)
-    if plan.refused is not None:
-        raise plan.refused
     return loaded.spec
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,16 +32,17 @@ def load_space(
         path: The file, as typed.
         flags: Override the file and are checked like it.
         env: For SEARCH_STORAGE and ``${env:NAME}``.
-        images: Look whether the images are there.
+        images: Look whether images, and files of weights, are there.
         text: What the file is to hold; by default what it holds.
 
     Raises:
         SearchError: With every problem of file and flags, exit status 2. Images that
-            are not there are among them, and where they are the only problem it is
-            ``refused`` of what is returned.
+            are not there are among them; where nothing else is wrong, what is not
+            there is ``refused`` of what is returned.
     """
     from search.backbones.catalogue import sizes, tags
     from search.cli.data_check import why_refused
+    from search.cli.weights_check import why_absent
     from search.space.load import load
     from search.training.config import SETTINGS
     from search.training.phases import full_depth_of
@@ -65,11 +67,17 @@ def load_space(
         raise SearchError([*problems, *error.problems], error.status) from None
     if problems:
         raise SearchError(problems, Exit.USAGE)
-    return loaded
+    absent = why_absent(loaded, env) if images else None
+    if absent is None:
+        return loaded
+    if loaded.refused is not None:
+        both = [*loaded.refused.problems, *absent.problems]
+        absent = SearchError(both, loaded.refused.status)
+    return replace(loaded, refused=absent)
 
 
 def read_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Loaded:
-    """:func:`load_space` without a look at the images, and with the file's warnings
+    """:func:`load_space` without a look at images and weights, and with the file's warnings
     printed to stderr."""
     loaded = load_space(path, flags, env=env, images=False)
     if loaded.warnings:

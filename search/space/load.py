@@ -7,10 +7,11 @@ values. Every problem of the text is found in one go, each with its place.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from search.problems import Problem, SearchError
+from search.problems import Place, Problem, SearchError
 from search.space.colons import told_of_slip
+from search.space.data_look import look_at_data
 from search.space.domains import FloatRange, Space
 from search.space.extends import KEY, Fetch, extend, no_files
 from search.space.firsts import read_first
@@ -26,7 +27,6 @@ from search.space.reader import decode, read
 from search.space.report import Report
 from search.space.scalars import is_null, unknown_key
 from search.space.sections import (
-    SOURCES,
     read_budget,
     read_cache,
     read_checkpoints,
@@ -52,6 +52,7 @@ from search.space.spec import (
 )
 from search.space.study_section import read_storage, read_study
 from search.space.task_checks import check_task
+from search.space.weights_checks import check_weights, places_of_files
 from search.space.weights_section import read_weights
 
 SECTIONS = (
@@ -89,6 +90,8 @@ class Loaded:
     """The files that it extends, the nearest first."""
     origins: Mapping[str, str] = field(default_factory=dict)
     """Where the domain of each param was written: a file, or a flag."""
+    weights_files: Mapping[str, Place] = field(default_factory=dict)
+    """Where ``weights.files`` names the file of each backbone."""
 
 
 def load(
@@ -154,7 +157,7 @@ def load(
     lenient = any(override.path.partition(".")[0] == "space" for override in overrides)
     sections = _Sections(root, known, report, lenient=lenient)
     spec = sections.spec(file, env, samples)
-    refused = _look(root, spec, samples, look)
+    refused = look_at_data(root, spec, samples, look)
     if report.errors and refused is not None:
         report.problems += refused.problems
     report.stop()
@@ -164,26 +167,8 @@ def load(
         refused=refused,
         extends=report.inherited,
         origins=sections.origins,
+        weights_files=sections.weights_files,
     )
-
-
-def _look(
-    root: Entries,
-    spec: StudySpec,
-    samples: Collection[str],
-    look: Callable[[DataSpec], SearchError | None],
-) -> SearchError | None:
-    """What is wrong with the images, at the place of their name."""
-    data, entry = spec.data, root.get("data")
-    named = [key for key in SOURCES if getattr(data, key) is not None]
-    if len(named) != 1 or entry is None or (named == ["sample"] and data.sample not in samples):
-        return None  # that is told already
-    found = look(data)
-    source = entry.value.get(named[0]) if isinstance(entry.value, Entries) else None
-    if found is None or source is None:
-        return found
-    place = source.value.place
-    return SearchError([replace(each, place=place) for each in found.problems], found.status)
 
 
 class _Sections:
@@ -195,6 +180,7 @@ class _Sections:
         self._known = known
         self._report = report
         self.origins: dict[str, str] = {}
+        self.weights_files: Mapping[str, Place] = {}
 
     def spec(self, file: str, env: Mapping[str, str], samples: Collection[str]) -> StudySpec:
         report, known = self._report, self._known
@@ -208,6 +194,7 @@ class _Sections:
         objective = self._of("objective")
         epochs = self._of("epochs")
         weights = self._of("weights")
+        self.weights_files = places_of_files(weights)
         sampler = self._of("sampler")
         scheduler = self._of("scheduler")
         stops = read_scheduler(scheduler, report) if scheduler else SchedulerSpec()
@@ -248,6 +235,7 @@ class _Sections:
         if space.sound:
             self._check_search(spec, space)
             check_task(spec.data.task, space, report)
+            check_weights(weights, spec.space, known, report, lenient=self._lenient)
             check_idle(space, known.settings, report)
         return spec
 

@@ -79,12 +79,12 @@ def test_a_plan_goes_to_stdout_and_its_warnings_to_stderr(
     assert "warning: a budget of 3 s cannot reach one full trial" in printed.err
 
 
-def test_a_plan_without_its_data_is_shown_and_ends_as_a_run_would(
+def test_a_plan_without_its_data_is_no_plan_and_ends_as_a_run_would(
     space_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     search("plan", str(space_file), "--data", "flwers", status=Exit.DATA)
     printed = capsys.readouterr()
-    assert "next\n  search run" in printed.out
+    assert printed.out == ""
     assert "--data:1:" in printed.err
     assert "error: data.path: " in printed.err
     assert "/flwers does not exist" in printed.err

@@ -16,7 +16,6 @@ from search.cli.options import SpaceFlags
 from search.cli.plan_facts import Plan, gather
 from search.cli.plan_view import plan_lines
 from search.cli.space_file import load_space
-from search.problems import Exit
 from search.space.halving import Expected
 from search.space.spec import Budget, StudySpec
 
@@ -116,16 +115,6 @@ def test_a_plan_says_which_files_are_extended_and_where_a_domain_comes_from(
     assert lines["unfreeze_depth"].endswith("  preset/balanced")
     assert lines["lr"].endswith("  --set")
     assert lines["dropout"].split() == ["dropout", "0.1"]  # this file's own
-
-
-def test_data_that_is_not_here_is_said_and_the_rest_planned(
-    space_file: Path, tmp_path: Path
-) -> None:
-    plan = plan_of(space_file, SpaceFlags(data="flwers"))
-    assert plan.refused is not None
-    assert plan.refused.status is Exit.DATA
-    assert f"data.path: {tmp_path}/flwers does not exist" in str(plan.refused)
-    assert plan_lines(plan)[0].startswith("solar-cells: 12 trials")
 
 
 def test_a_large_backbone_without_a_gpu_is_warned_of(space_file: Path) -> None:

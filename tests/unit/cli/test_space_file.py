@@ -130,3 +130,65 @@ def test_a_run_without_a_space_lists_those_at_hand(
         given(None, "run")
     assert caught.value.problems[0].fact == "search run needs a space file"
     assert caught.value.problems[0].fix == "search run spaces/quick.yaml (or spaces/vision.yaml)"
+
+
+def weighted(file: Path, weights: str) -> Path:
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("weights: {unavailable: skip}", f"weights: {weights}"))
+    return file
+
+
+def test_a_file_of_weights_that_is_not_there_is_told_at_its_place(space_file: Path) -> None:
+    weighted(space_file, "{files: {resnet50: mine.safetensors}}")
+    refused = load_space(space_file, SpaceFlags(), env={}).refused
+    assert refused is not None
+    assert refused.status is Exit.MISSING
+    (problem,) = refused.problems
+    assert "weights.files names mine.safetensors" in problem.fact
+    assert problem.place is not None
+    assert (problem.place.line, problem.place.length) == (15, len("mine.safetensors"))
+    there = space_file.with_name("mine.safetensors")
+    there.touch()
+    weighted_again = space_file.read_text().replace("mine.safetensors", str(there))
+    space_file.write_text(weighted_again)
+    assert load_space(space_file, SpaceFlags(), env={}).refused is None
+
+
+@pytest.mark.parametrize(
+    ("files", "refused"),
+    [
+        pytest.param("{resnet50: no.pth}", False, id="another_backbone_is_left"),
+        pytest.param("{resnet50: no.pth, efficientnet_lite0: no.pth}", True, id="none_is_left"),
+        pytest.param("{alexnet: no.pth}", False, id="of_no_backbone_of_the_space"),
+    ],
+)
+def test_a_space_that_skips_what_is_missing_needs_one_backbone(
+    space_file: Path, files: str, refused: bool
+) -> None:
+    weighted(space_file, f"{{unavailable: skip, files: {files}}}")
+    assert bool(load_space(space_file, SpaceFlags(), env={}).refused) == refused
+
+
+def test_missing_images_and_weights_are_told_together(space_file: Path) -> None:
+    weighted(space_file, "{files: {resnet50: mine.safetensors}}")
+    refused = load_space(space_file, SpaceFlags(data="flwers"), env={}).refused
+    assert refused is not None
+    assert refused.status is Exit.DATA
+    assert len(refused.problems) == 2
+
+
+@pytest.mark.parametrize("key", ["files: {alexnet: a.pth}", "tags: {alexnet: IMAGENET1K_V1}"])
+def test_weights_of_a_backbone_that_no_trial_can_have_are_warned_of(
+    space_file: Path, key: str
+) -> None:
+    weighted(space_file, f"{{{key}}}")
+
+    def said(*sets: str) -> list[str]:
+        loaded = load_space(space_file, SpaceFlags(sets=sets), env={}, images=False)
+        return [each.fact for each in loaded.warnings if "alexnet" in each.fact]
+
+    assert said() == [
+        f"weights.{key.partition(':')[0]}: alexnet is no backbone of this space, "
+        "which has efficientnet_lite0, resnet50"
+    ]
+    assert said("space.dropout=0") == []  # a flag changed the space
