@@ -27,5 +27,9 @@ class OutOfMemory(TrialFault):
     reason: ClassVar[str] = "out_of_memory"
 
 
+class SingleValues(TrialFault):
+    """Batch-norm would be trained on one value of each channel: no step can be taken."""
+
+
 class CheckpointUnusable(TrialFault):
     """A checkpoint is missing, damaged, or of another trial."""

@@ -42,6 +42,7 @@ from search.training.report import EpochReport
 from search.training.run import Run, enter, start
 from search.training.sampling import order
 from search.training.schedule import batches, lr_factor
+from search.training.single_values import images_at_once
 from search.training.task_metrics import task_metrics
 from search.training.trained import set_mode
 
@@ -105,6 +106,7 @@ def fit(
     Raises:
         Diverged: At the first loss or output that is not finite.
         OutOfMemory: If the device or the host has no room.
+        SingleValues: Before the first step, if batches of one image cannot be trained.
         OSError: If a checkpoint cannot be written.
     """
     with _faults():
@@ -119,7 +121,7 @@ def fit(
             device=device,
             prefix=prefix,
         )
-        at_once = min(micro_batch or config.at_once, config.at_once)
+        at_once = images_at_once(run, micro_batch)
         for remark in remarks(run, at_once):
             note(remark)
         saved = None

@@ -10,6 +10,7 @@ from search.training.mixing import mixes
 from search.training.phases import depth_at
 from search.training.run import Run, boundary_at
 from search.training.sampling import class_counts, said
+from search.training.single_values import no_spread
 from search.training.stochastic_depth import has_stochastic_depth
 from search.training.trained import moves_frozen
 
@@ -28,6 +29,8 @@ def remarks(run: Run, at_once: int) -> Iterator[str]:
             f"its batch-norm layers see {at_once} images at once, not {config.at_once}: "
             "its result may differ from that of whole batches"
         )
+    if at_once > config.at_once:
+        yield f"micro_batch is 1, and {no_spread(run)}: {at_once} images go through at once"
     moves = moves_frozen(run.staged, config, run.depth)
     if moves:
         yield (
