@@ -16,9 +16,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from search.data.decode import DECODE_VERSION, BadImage, hash_and_decode
-from search.data.enough import check_enough
+from search.data.enough import FEWEST, check_enough
 from search.data.files import write_whole
-from search.data.images import PARTS, ImageRow, ImageTable, Target
+from search.data.images import PARTS, ImageRow, ImageTable, Part, Target
 from search.data.listing import Found, Listing, capped, quantity
 from search.data.manifest import fingerprint
 from search.data.parallel import Progress, each
@@ -102,12 +102,9 @@ def prepare(
     table = _table(listing, placed, checked, spec)
     for part, count in table.counts().items():
         if not count:
-            groups = len({image.group or image.path for image in good})
-            raise fail(
-                f"{part} has no images: {where} has {quantity(groups, 'group')} that stay together",
-                fix="more groups, or a split column that says which goes where",
-                status=Exit.DATA,
-            )
+            raise _empty(part, good, checked, where)
+    if spec.task == "regression":  # one value may have gone to train alone
+        check_enough(placed, (), where=where, task=spec.task)
     return Prepared(table=table, skipped=skipped, notes=(*listing.notes, *_notes(table)))
 
 
@@ -210,10 +207,26 @@ def _remember(memory: Path, known: Mapping[str, tuple[int, int, str]]) -> None:
         write_whole(memory, json.dumps(content).encode())
 
 
+def _empty(
+    part: Part, good: Sequence[Found], checked: Mapping[str, Checked], where: str
+) -> SearchError:
+    grouped = any(image.group for image in good)
+    what = "group" if grouped else "different image"
+    count = len({image.group or checked[image.path].sha256 for image in good})
+    together = "images of one group" if grouped else "images of the same content"
+    return fail(
+        f"{part} has no images: {where} has {quantity(count, what)}, and {together} stay together",
+        fix=f"more {what}s, or a split column that says which goes where",
+        status=Exit.DATA,
+    )
+
+
 def _subset(listing: Listing, spec: DataSpec) -> tuple[Found, ...]:
     if spec.max_images is None or spec.max_images >= len(listing.images):
         return listing.images
     try:
+        if spec.task == "regression" and spec.max_images < FEWEST:
+            raise ValueError(f"{FEWEST} images are needed, {spec.max_images} are asked for")
         return take_subset(listing.images, spec.max_images, seed=spec.split.seed)
     except ValueError as error:
         raise fail(

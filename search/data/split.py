@@ -3,13 +3,13 @@
 Pure. What is decided follows from the images' paths and the seed alone, never
 from the order of the files: an image's place in the queue is a hash of both.
 A *unit* is what must stay together: a group, or files of the same content. Values
-are told apart as classes are, by the fifth of all values that they are in.
+are told apart as classes are, by the fifth of all values that they are in; of few
+images, by a larger fraction.
 """
 
 from __future__ import annotations
 
 import hashlib
-from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
@@ -18,12 +18,10 @@ from typing import TypeVar
 from search.data.images import PARTS, Part
 from search.data.iterative import fill_iteratively
 from search.data.listing import Found
+from search.data.quantiles import BINS, bins_for, part_sizes, quantiles
 from search.space.spec import SplitSpec
 
 K = TypeVar("K", bound=Hashable)
-
-BINS = 5
-"""Of a regression's values, in which a split is stratified."""
 
 
 def take_subset(images: Sequence[Found], count: int, *, seed: int) -> tuple[Found, ...]:
@@ -34,7 +32,7 @@ def take_subset(images: Sequence[Found], count: int, *, seed: int) -> tuple[Foun
     mostly the same images.
 
     Of images in several classes, each class keeps its 3, and the others are drawn
-    without regard to classes.
+    without regard to classes. Values: fewer bins where ``count`` is below 3 for each.
 
     Raises:
         ValueError: If ``count`` is less than that.
@@ -42,21 +40,8 @@ def take_subset(images: Sequence[Found], count: int, *, seed: int) -> tuple[Foun
     if any(image.labels is not None for image in images):
         return _draw(images, count, seed=seed)
     ranked = {image.path: image for image in images}
-    return tuple(ranked[image.path] for image in _stratified(quantiles(images), count, seed=seed))
-
-
-def quantiles(images: Sequence[Found]) -> tuple[Found, ...]:
-    """The same images; where they have values, ``label`` is the bin of each.
-
-    BINS bins with as many images each, as far as equal values, which share a bin, let it.
-    """
-    values = sorted(image.value for image in images if image.value is not None)
-    if not values:
-        return tuple(images)
-    edges = [values[len(values) * number // BINS] for number in range(1, BINS)]
-    return tuple(
-        replace(image, label=f"{bisect_right(edges, image.value or 0.0)}") for image in images
-    )
+    binned = quantiles(images, max(1, min(BINS, count // 3)))
+    return tuple(ranked[image.path] for image in _stratified(binned, count, seed=seed))
 
 
 def _draw(images: Sequence[Found], count: int, *, seed: int) -> tuple[Found, ...]:
@@ -70,7 +55,7 @@ def _draw(images: Sequence[Found], count: int, *, seed: int) -> tuple[Found, ...
                 have.update((name, part or "") for name in image.strata)
                 kept[image.path] = image
     if count < len(kept):
-        raise ValueError(f"{len(kept)} images are needed, got {count=}")
+        raise ValueError(f"{len(kept)} images are needed, {count} are asked for")
     for image in queue:
         if len(kept) == count:
             break
@@ -92,7 +77,7 @@ def _stratified(images: Sequence[Found], count: int, *, seed: int) -> tuple[Foun
             short -= more
     needed = sum(least.values())
     if count < needed:
-        raise ValueError(f"{needed} images are needed, got {count=}")
+        raise ValueError(f"{needed} images are needed, {count} are asked for")
     sizes = {key: len(rows) for key, rows in strata.items()}
     quota = apportion(sizes, min(count, len(images)), least=least)
     kept = [
@@ -110,7 +95,9 @@ def assign_parts(
 
     Stratified: each class has its share of every part, within one image where
     no unit is larger, and is in every part whenever it has units enough. Images in
-    several classes: ``iterative.py``. Values: by quantiles.
+    several classes: ``iterative.py``. Values: by quantiles, of which a small one need not
+    be in every part; each part has its share within one image where no unit is larger,
+    and one unit at least where there are units enough.
 
     Args:
         images: Either all or none with a part; with parts, some are train.
@@ -125,14 +112,23 @@ def assign_parts(
     cut: list[Part] = [part for part in PARTS if part == "train" or part not in given]
     pool = [image for image in images if image.part in (None, "train")]
     shares = {"val": split.val, "test": split.test}
-    pool = list(quantiles(pool))
+    sizes = part_sizes(len(pool), cut, shares)
+    values = any(image.value is not None for image in pool)
+    pool = list(quantiles(pool, bins_for(sizes)))
+    counts = Counter(image.label for image in pool)
     units = _units(pool, split.seed, same)
-    if any(image.labels is not None for image in pool):
+    needed: Mapping[Part, Mapping[str, int]] | None = None
+    if values:
+        needed = _value_targets(counts, sizes)
+        chosen = _fill(units, cut, needed)
+    elif any(image.labels is not None for image in pool):
         own = {part: shares.get(part, 0.0) for part in cut}
         chosen = fill_iteratively(units, cut, own | {"train": 1.0 - sum(own.values())})
     else:
-        chosen = _fill(units, cut, _targets(Counter(image.label for image in pool), cut, shares))
-    _repair(units, chosen, cut)
+        chosen = _fill(units, cut, _targets(counts, cut, shares))
+    _repair(units, chosen, cut, needed)
+    if values:
+        _fill_empty(units, chosen, cut)
     part_of = {image.path: part for unit, part in zip(units, chosen, strict=True) for image in unit}
     return tuple(replace(image, part=part_of.get(image.path, image.part)) for image in images)
 
@@ -183,6 +179,22 @@ def _targets(
         }
         left = {label: left[label] - targets[part][label] for label in counts}
     targets["train"] = left
+    return targets
+
+
+def _value_targets(
+    counts: Mapping[str, int], sizes: Mapping[Part, int]
+) -> dict[Part, dict[str, int]]:
+    """How many images of each bin each part is to have: as many as its size in all."""
+    targets: dict[Part, dict[str, int]] = {}
+    left = dict(counts)
+    for part, size in sizes.items():
+        quota = apportion(counts, size) if part != "train" else left
+        own = {label: min(quota[label], left[label]) for label in counts}
+        for label in sorted(counts, key=lambda label: (own[label] - left[label], label)):
+            own[label] += min(size - sum(own.values()), left[label] - own[label])
+        targets[part] = own
+        left = {label: left[label] - own[label] for label in counts}
     return targets
 
 
@@ -247,15 +259,21 @@ def _fill(
     return chosen
 
 
-def _repair(units: Sequence[Sequence[Found]], chosen: list[Part], cut: Sequence[Part]) -> None:
-    """Move the smallest unit that helps into a part that lacks a class, train first."""
+def _repair(
+    units: Sequence[Sequence[Found]],
+    chosen: list[Part],
+    cut: Sequence[Part],
+    needed: Mapping[Part, Mapping[str, int]] | None,
+) -> None:
+    """Move the smallest unit that helps into a part that lacks a class, train first;
+    one of which it ``needed`` none is not lacking."""
     labels = [sorted({name for image in unit for name in image.strata}) for unit in units]
     holds: Counter[tuple[Part, str]] = Counter(
         (part, label) for part, own in zip(chosen, labels, strict=True) for label in own
     )
     for part in cut:
         for label in sorted({label for own in labels for label in own}):
-            if holds[part, label]:
+            if holds[part, label] or (needed is not None and not needed[part][label]):
                 continue
             movable = [at for at in reversed(range(len(units))) if label in labels[at]]
             spare = [
@@ -267,6 +285,14 @@ def _repair(units: Sequence[Sequence[Found]], chosen: list[Part], cut: Sequence[
                 holds.subtract((chosen[at], other) for other in labels[at])
                 holds.update((part, other) for other in labels[at])
                 chosen[at] = part
+
+
+def _fill_empty(units: Sequence[Sequence[Found]], chosen: list[Part], cut: Sequence[Part]) -> None:
+    """Move the smallest unit of the part with most of them into a part without one."""
+    for part in cut:
+        most, count = Counter(chosen).most_common(1)[0]
+        if part not in chosen and count > 1:
+            chosen[max(at for at in range(len(units)) if chosen[at] == most)] = part
 
 
 def _queue(path: str, seed: int) -> bytes:

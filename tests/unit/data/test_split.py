@@ -199,7 +199,7 @@ def test_a_subset_of_given_parts_keeps_every_class_of_every_part() -> None:
 
 
 def test_a_subset_too_small_for_the_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match="6 images are needed, got count=5"):
+    with pytest.raises(ValueError, match="6 images are needed, 5 are asked for"):
         take_subset(found({"a": 60, "b": 30}), 5, seed=0)
 
 

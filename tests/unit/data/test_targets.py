@@ -15,7 +15,7 @@ from PIL import Image
 
 from search.data.csv_manifest import list_manifest
 from search.data.enough import check_enough
-from search.data.images import ImageTable
+from search.data.images import PARTS, ImageTable
 from search.data.listing import Found
 from search.data.manifest import fingerprint, load_table, save_table
 from search.data.prepare import prepare
@@ -185,6 +185,67 @@ def test_values_are_split_by_quantiles() -> None:
         assert fifths == dict.fromkeys(range(5), count)
 
 
+def sizes(images: tuple[Found, ...]) -> dict[str | None, int]:
+    counts = Counter(image.part for image in images)
+    return {part: counts[part] for part in PARTS}
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "train", "val", "test"),
+    [
+        pytest.param(10, 0.2, 6, 2, 2, id="fewest"),
+        pytest.param(11, 0.2, 7, 2, 2, id="eleven"),
+        pytest.param(60, 0.02, 58, 1, 1, id="small_shares"),
+        pytest.param(10, 0.02, 8, 1, 1, id="one_image_at_least"),
+        pytest.param(10, 0.49, 1, 4, 5, id="train_keeps_one"),  # round(4.9) is 5, and 5
+    ],
+)
+def test_few_values_are_split_as_asked(
+    count: int, share: float, train: int, val: int, test: int
+) -> None:
+    placed = assign_parts(
+        with_values([float(n) for n in range(count)]), SplitSpec(val=share, test=share)
+    )
+    assert sizes(placed) == {"train": train, "val": val, "test": test}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    values=st.lists(st.sampled_from([0.0, 0.0, 1.5, 2.0, 3.0, 7.0, 9.0]), min_size=10, max_size=90),
+    val=st.floats(0.01, 0.45),
+    test=st.floats(0.01, 0.45),
+    seed=st.integers(0, 3),
+)
+def test_parts_of_values_have_their_shares_within_one_image(
+    values: list[float], val: float, test: float, seed: int
+) -> None:
+    placed = assign_parts(with_values(values), SplitSpec(val=val, test=test, seed=seed))
+    found = sizes(placed)
+    for part, share in (("val", val), ("test", test)):
+        assert abs(found[part] - max(1.0, share * len(values))) <= 1
+        assert found[part] >= 1
+
+
+def test_three_groups_of_values_are_one_for_each_part() -> None:
+    images = [
+        replace(image, group=f"g{number % 3}")
+        for number, image in enumerate(with_values([float(n) for n in range(25)]))
+    ]
+    assert all(sizes(assign_parts(images, SplitSpec())).values())
+
+
+def test_a_few_values_of_both_ends_are_tested_and_validated() -> None:
+    placed = assign_parts(with_values([float(n) for n in range(12)]), SplitSpec())
+    for part in ("val", "test"):
+        low, high = sorted(image.value or 0.0 for image in placed if image.part == part)
+        assert (low < 6, high >= 6) == (True, True)
+
+
+@pytest.mark.parametrize("count", [10, 12, 14])
+def test_a_small_subset_of_values_has_the_size_asked_for(count: int) -> None:
+    assert len(take_subset(with_values([float(n) for n in range(60)]), count, seed=0)) == count
+
+
 @pytest.mark.parametrize(
     "images",
     [
@@ -199,7 +260,9 @@ def test_a_subset_has_the_size_asked_for_and_the_images_as_they_are(images: list
     assert set(kept) <= set(images)
 
 
-def prepared(tmp_path: Path, task: Task, labels: list[str], unit: str = "") -> ImageTable:
+def prepared(
+    tmp_path: Path, task: Task, labels: list[str], unit: str = "", max_images: int | None = None
+) -> ImageTable:
     rng = np.random.default_rng(0)
     lines = ["path,label"]
     for number, label in enumerate(labels):
@@ -207,7 +270,7 @@ def prepared(tmp_path: Path, task: Task, labels: list[str], unit: str = "") -> I
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
         lines.append(f"{number}.png,{label}")
     (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
-    spec = DataSpec(manifest="m.csv", task=task, unit=unit)
+    spec = DataSpec(manifest="m.csv", task=task, unit=unit, max_images=max_images)
     return prepare(
         spec, base=tmp_path, cache=tmp_path / "cache", progress=lambda *_: None, workers=1
     ).table
@@ -238,3 +301,32 @@ def test_the_fingerprint_is_of_the_labels_whichever_task_they_are_of(tmp_path: P
     first, *others = table.rows
     other = replace(first, label=(0, 1) if first.label != (0, 1) else ())
     assert fingerprint([other, *others], table.classes) != table.fingerprint
+
+
+def test_ten_values_are_enough(tmp_path: Path) -> None:
+    table = prepared(tmp_path, "regression", [f"{number}" for number in range(10)])
+    assert table.counts() == {"train": 6, "val": 2, "test": 2}
+
+
+def test_fewer_images_of_values_than_are_needed_are_refused_as_asked_for(tmp_path: Path) -> None:
+    values = [f"{number}" for number in range(20)]
+    with pytest.raises(SearchError, match=r"max_images is too few: 10 images.*, 9 are asked for"):
+        prepared(tmp_path, "regression", values, max_images=9)
+
+
+def test_values_of_which_train_has_one_alone_are_refused(tmp_path: Path) -> None:
+    # Equal values share a bin, in which path and seed decide.
+    equal = [replace(image, path=f"{n}.png") for n, image in enumerate(with_values([5.0] * 20))]
+    tested = {image.path for image in assign_parts(equal, SplitSpec()) if image.part == "test"}
+    values = ["6" if image.path in tested else "5" for image in equal]
+    with pytest.raises(SearchError, match="to train on has the value 5; nothing"):
+        prepared(tmp_path, "regression", values)
+
+
+def test_two_groups_cannot_fill_three_parts_and_the_groups_are_counted(tmp_path: Path) -> None:
+    prepared(tmp_path, "regression", [f"{number}" for number in range(12)])
+    lines = ["path,label,group", *(f"{n}.png,{n},g{n % 2}" for n in range(12))]
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+    spec = DataSpec(manifest="m.csv", task="regression")
+    with pytest.raises(SearchError, match=r"m.csv has 2 groups, and images of one group stay"):
+        prepare(spec, base=tmp_path, cache=tmp_path / "cache", progress=lambda *_: None, workers=1)
