@@ -17,7 +17,7 @@ from pathlib import Path
 
 from search.data.csv_text import read_text
 from search.data.folder import leads_out
-from search.data.labels import read_label
+from search.data.labels import one_spelling, read_label
 from search.data.listing import PART_NAMES, Found, Listing, capped
 from search.problems import Exit, Place, Problem, SearchError, did_you_mean, fail
 from search.space.spec import Task
@@ -155,10 +155,9 @@ def _classes(entries: list[_Entry], task: Task) -> tuple[str, ...]:
     """The classes that the lines name, of images that are not opened, too."""
     if task == "regression":
         return ()
-    if task == "multiclass":
-        return tuple(sorted({entry.label for entry in entries}))
     read = (read_label(entry.label, task) for entry in entries)
-    return tuple(sorted({name for label in read for name in label.labels or ()}))
+    names = (label.labels if task == "multilabel" else (label.text,) for label in read)
+    return tuple(sorted({name for own in names for name in own or ()}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +185,7 @@ class _Entry:
             path=field("path"),
             label=field("label"),
             split=field("split").strip(),
-            group=field("group"),
+            group=one_spelling(field("group")),
             fields=len(fields),
         )
 

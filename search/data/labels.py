@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from dataclasses import dataclass
 
 from search.space.spec import Task
@@ -26,6 +27,12 @@ class Label:
     fix: str = ""
 
 
+def one_spelling(text: str) -> str:
+    """A name without blanks around it, in Unicode's composed form (NFC): what looks the
+    same is the same class, or the same group."""
+    return unicodedata.normalize("NFC", text.strip())
+
+
 def read_label(text: str, task: Task) -> Label:
     """A label as the task wants it.
 
@@ -34,10 +41,11 @@ def read_label(text: str, task: Task) -> Label:
         empty text is an image in no class there, and an error for every other task.
     """
     if task == "multiclass":
-        return Label(text=text) if text else Label(fact="label is empty", fix=_NO_CLASS)
+        name = one_spelling(text)
+        return Label(text=name) if name else Label(fact="label is empty", fix=_NO_CLASS)
     if task == "regression":
         return _number(text)
-    pieces = [piece.strip() for piece in text.split(BETWEEN)]
+    pieces = [one_spelling(piece) for piece in text.split(BETWEEN)]
     if not text.strip():
         return Label(labels=())
     if not all(pieces):

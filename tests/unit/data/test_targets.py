@@ -100,6 +100,23 @@ def test_labels_are_separated_by_bars_and_an_empty_one_is_no_class(manifest: Wri
     assert listing.classes == ("cat", "dog")
 
 
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_blanks_around_a_class_and_its_unicode_form_make_no_other_class(
+    manifest: Written, task: Task
+) -> None:
+    lines = 'a.png,cat \nb.png," cat"\nc.png,cat\nd.png,\u00e9l\u00e9 \ne.png,e\u0301le\u0301'
+    listing = list_manifest(manifest(lines), name="m.csv", task=task)
+    assert [image.label for image in listing.images] == ["cat"] * 3 + ["\u00e9l\u00e9"] * 2
+    assert listing.classes == ("cat", "\u00e9l\u00e9")
+
+
+def test_blanks_around_a_group_and_its_unicode_form_make_no_other_group(tmp_path: Path) -> None:
+    text = 'path,label,group\na.png,1,\u00e9\nb.png,2,\u00e9 \nc.png,3," e\u0301"\nd.png,4, \n'
+    (tmp_path / "m.csv").write_text(text)
+    listing = list_manifest(tmp_path / "m.csv", name="m.csv", task="regression")
+    assert [image.group for image in listing.images] == ["\u00e9"] * 3 + [""]
+
+
 @pytest.mark.parametrize(
     ("task", "line", "fact", "fix"),
     [
@@ -109,6 +126,7 @@ def test_labels_are_separated_by_bars_and_an_empty_one_is_no_class(manifest: Wri
         pytest.param("regression", "-inf", "'-inf' is not finite", "a number", id="inf"),
         pytest.param("regression", "1e999", "'1e999' is not finite", "a number", id="overflow"),
         pytest.param("regression", "", "label is empty", "the image's value", id="empty"),
+        pytest.param("multiclass", '" "', "label is empty", "the image's class", id="blank"),
         pytest.param("multilabel", "cat||dog", "nothing on one side", "cat|dog", id="two_bars"),
     ],
 )
