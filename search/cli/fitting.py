@@ -17,6 +17,9 @@ from search.space.settings import Value
 ROOM = 46
 """Cells for settings, for which droppable columns go: about three settings."""
 
+_ENDLESS = 1_000_000
+"""Cells that nothing has to be made to fit."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
@@ -36,7 +39,7 @@ def fitted(
     points: Sequence[Mapping[str, Value] | None],
     names: Sequence[str],
     *,
-    width: int,
+    width: int | None,
 ) -> list[str]:
     """A heading and a line for each row, none longer than ``width`` where that
     can be had without cutting a number.
@@ -45,11 +48,12 @@ def fitted(
         columns: All of as many cells as there are ``points``.
         points: The settings of each row; None is a row without.
         names: Settings to show, the most telling first.
-        width: Cells of the terminal.
+        width: Cells of the terminal; None leaves everything as it is.
     """
     texts = [[] if point is None else setting_texts(point, names) for point in points]
     needed = max((len(GAP.join(row)) for row in texts), default=0)
     shown = list(columns)
+    width = _ENDLESS if width is None else width
     room = _room(shown, width, short=False)
     short = room < needed
     if short:
