@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from search.cli.paths import cache_folder, storage_flag, storage_url, study_folder
 from search.cli.studies import find_study, find_trial
-from search.problems import SearchError, fail, printable
+from search.problems import Exit, SearchError, fail, printable
 from search.study.records import State, StudyView, TrialView
 
 if TYPE_CHECKING:
@@ -22,19 +22,28 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
 
     Raises:
         SearchError: If there is no such study or trial, its weights were not
-            kept (exit 2, naming those that have them), or the folder is taken.
+            kept (exit 2, naming those that have them), or the folder is taken; if the
+            weights are another study's (exit 4).
     """
-    view = find_study(storage_url(storage, os.environ), study)
+    url = storage_url(storage, os.environ)
+    view = find_study(url, study)
     chosen = _chosen(view, trial)
     from search.cli.study_facts import TABLE, versions
     from search.data.manifest import load_table
     from search.export.trial import Candidate, Origin, export_trial, has_weights
     from search.space.document import from_document
+    from search.tuning.belonging import anothers
     from search.tuning.homes import checkpoints_of, homes_of
 
     spec = from_document(view.attributes["space"])
     folder = study_folder(spec.checkpoints.dir, spec.name)
     homes = homes_of(view, folder)
+    if not homes:
+        raise fail(
+            anothers(folder, view.name, view, storage=url),
+            fix=f"search export {shlex.quote(view.name)} --storage ..., with that study's",
+            status=Exit.CONFLICT,
+        )
     if not has_weights(checkpoints_of(homes, chosen.number)):
         kept = [
             each.number for each in view.trials if has_weights(checkpoints_of(homes, each.number))
@@ -58,7 +67,7 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
             params=chosen.params,
             checkpoints=checkpoints_of(homes, chosen.number),
         ),
-        to if to is not None else folder / _name(view, chosen),
+        to if to is not None else homes[0] / _name(view, chosen),
         test=test,
         measured_on=measured_on,
     )
@@ -114,9 +123,13 @@ def _known_test(view: StudyView, chosen: TrialView) -> tuple[TestResult | None, 
         return None, ""
     from search.export.contents import INFO_FILE
     from search.export.reading import read_info
+    from search.tuning.belonging import belongs
 
+    folder = Path(str(stored["folder"]))
+    if not belongs(folder.parent, view):
+        return None, ""
     try:
-        info, _ = read_info(Path(str(stored["folder"])) / INFO_FILE)
+        info, _ = read_info(folder / INFO_FILE)
     except SearchError:
         return None, ""
     same = (info.study, info.trial) == (view.name, chosen.number)

@@ -9,7 +9,6 @@ the command that goes on, and with no process left behind.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -147,9 +146,11 @@ def _search(
     """Prepare, open the study, and run what is left of its budget."""
     from search.space.document import to_document
     from search.study.views import find
+    from search.tuning.belonging import refuse_anothers
     from search.tuning.driver import RunEnd
 
     before = find(spec.storage, spec.name)
+    refuse_anothers(folder, spec.name, before, storage=spec.storage)
     request = Request(
         document=to_document(spec),
         base=str(Path.cwd()),
@@ -225,10 +226,9 @@ def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder
     """Create the study or go on with it, and keep its image table beside it."""
     from search.data.files import write_whole
     from search.space.narrow import narrow
-    from search.study.artifacts import ARTIFACTS
     from search.study.opening import StudyFacts, open_study
     from search.training.config import SETTINGS
-    from search.tuning.homes import TRIALS, settle_in
+    from search.tuning.homes import settle_in
 
     names = tuple(backbone.name for backbone in ready.backbones)
     narrowed, _ = narrow(spec, names, SETTINGS)
@@ -246,10 +246,7 @@ def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder
         ),
         lease=lease,
     )
-    if recorder.made:  # an earlier study of that name, whose record is gone
-        shutil.rmtree(folder / TRIALS, ignore_errors=True)
-        shutil.rmtree(folder / ARTIFACTS, ignore_errors=True)
-    settle_in(recorder, folder)
+    settle_in(recorder, folder, storage=spec.storage)
     write_whole(folder / TABLE, ready.table.read_bytes())
     return recorder
 

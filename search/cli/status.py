@@ -6,6 +6,7 @@ import json as jsonlib
 import os
 from typing import TYPE_CHECKING, Any
 
+from search.cli.columns import terminal_width
 from search.cli.paths import absolute_storage, storage_flag, storage_url
 from search.cli.status_document import studies_document, study_document, trial_document
 from search.cli.status_view import studies_lines, study_lines, trial_lines
@@ -26,6 +27,7 @@ def status(study: str | None, *, trial: int | None, storage: str | None, json: b
 
     url = storage_url(storage, os.environ)
     shown, flag = redact(absolute_storage(url)), storage_flag(storage)
+    width = terminal_width()
     if study is None and trial is None:
         from search.study.views import list_studies
 
@@ -33,7 +35,7 @@ def status(study: str | None, *, trial: int | None, storage: str | None, json: b
         if json:
             _print(studies_document(studies, storage=shown))
         else:
-            print("\n".join(studies_lines(studies, storage=shown, flag=flag)))
+            print("\n".join(studies_lines(studies, storage=shown, flag=flag, width=width)))
         return
     found = find_study(url, study)
     if trial is None:
@@ -41,13 +43,15 @@ def status(study: str | None, *, trial: int | None, storage: str | None, json: b
         if json:
             _print(study_document(found, storage=shown, driver=driver))
         else:
-            print("\n".join(study_lines(found, storage=shown, flag=flag, driver=driver)))
+            lines = study_lines(found, storage=shown, flag=flag, driver=driver, width=width)
+            print("\n".join(lines))
         return
     one = find_trial(found, trial)
     if json:
         _print(trial_document(found, one, storage=shown))
     else:
-        print("\n".join(trial_lines(found, one, flag=flag, no_weights=_no_weights(found, one))))
+        none = _no_weights(found, one)
+        print("\n".join(trial_lines(found, one, flag=flag, no_weights=none, width=width)))
 
 
 def _driver(url: str, study: str) -> Holder | None:
@@ -68,6 +72,8 @@ def _no_weights(study: StudyView, trial: TrialView) -> str:
     spec = from_document(study.attributes["space"])
     folder = study_folder(spec.checkpoints.dir, spec.name)
     homes = homes_of(study, folder)
+    if not homes:
+        return f"not here: {folder} holds the models of another study"
     if has_weights(checkpoints_of(homes, trial.number)):
         return ""
     if not any(home.is_dir() for home in homes):

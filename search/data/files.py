@@ -37,7 +37,31 @@ def write_whole(path: Path, content: bytes) -> None:
 def publish(temporary: Path, path: Path) -> None:
     """Rename a file that is already synced; the new name survives a power cut."""
     temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def publish_first(temporary: Path, path: Path) -> bool:
+    """As :func:`publish`, but of several that do it for one ``path`` one succeeds, and
+    what is there already stays.
+
+    Returns:
+        Whether ``path`` is this file now; ``temporary`` is gone if so.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links: nobody is held off there
+        if path.exists():
+            return False
+        temporary.replace(path)
+    temporary.unlink(missing_ok=True)
+    _sync(path.parent)
+    return True
+
+
+def _sync(place: Path) -> None:
+    folder = os.open(place, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems cannot sync a folder
             os.fsync(folder)

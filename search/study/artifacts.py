@@ -18,6 +18,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from search.study.owner import UUID, owner_of
+
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
@@ -94,7 +96,9 @@ class StudyFiles:
             if _hash(study.study_name) == found[1]:
                 for folder in reversed(study.user_attrs.get(FOLDERS, [])):
                     file = artifact_folder(Path(folder), number) / name
-                    if file.is_file():
+                    owner = owner_of(Path(folder))
+                    own = owner is None or owner.uuid == study.user_attrs.get(UUID)
+                    if own and file.is_file():
                         return file.open("rb")
         raise ArtifactNotFound(artifact_id)
 

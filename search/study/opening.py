@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -19,14 +20,17 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 
 from search.problems import Exit, Problem, SearchError, fail
-from search.space.document import diff, identity, to_document
+from search.space.differences import diff
+from search.space.document import identity, to_document
 from search.space.sections import SOURCES
 from search.space.spec import StudySpec
 from search.study.lease import Lease
+from search.study.owner import UUID, another_name
 from search.study.record import Recorder
 from search.study.rows import READY, plain
 from search.study.storage import connect, redact, storage_faults
 from search.study.transactions import guard, together
+from search.training.config import SETTINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +50,7 @@ class StudyFacts:
     """Backbones that the file names, those that were left out too."""
 
 
-_OWN = {"space", "opened", "seed", "objective", "seconds"}
+_OWN = {"space", "opened", "seed", "objective", "seconds", UUID}
 """Attributes of a study that are written before it is ready, besides its facts."""
 
 
@@ -86,7 +90,7 @@ def open_in(
         elif study is not None and not _half_made(storage, study, spec):
             raise fail(
                 f"{spec.name} is another program's Optuna study in {redact(url)}",
-                fix=f"--name {_another(spec.name, set(known))}",
+                fix=f"--name {another_name(spec.name, set(known))}",
                 status=Exit.CONFLICT,
             )
         with together(storage):
@@ -103,11 +107,12 @@ def open_in(
                     warnings.simplefilter("ignore", ExperimentalWarning)
                     made = optuna.load_study(study_name=spec.name, storage=storage)
                     made.set_metric_names([spec.objective])  # the dashboard's axis
+            if UUID not in attributes:  # new, or made before studies had one
+                written[UUID] = uuid4().hex
             for name, value in written.items():
                 storage.set_study_user_attr(study_id, name, value)
             storage.set_study_user_attr(study_id, READY, True)
     recorder = Recorder(storage, spec, url=url)
-    recorder.made = READY not in attributes
     recorder.recover()
     return recorder
 
@@ -133,7 +138,7 @@ def _check(
     stored = attributes["space"]
     assert isinstance(stored, dict)
     old, new = identity(stored), identity(plain(to_document(spec)))
-    changes += diff(old, new)
+    changes += diff(old, new, {name: each.default for name, each in SETTINGS.items()})
     for name, what in (
         ("fingerprint", "the images, labels or split"),
         ("backbones", "the backbones"),
@@ -149,19 +154,8 @@ def _check(
     if changes:
         problems = [Problem(fact=f"study {spec.name} exists with other content", sums_up=True)]
         problems += [Problem(fact=change) for change in changes[:-1]]
-        problems.append(Problem(fact=changes[-1], fix=f"--name {_another(spec.name, names)}"))
+        problems.append(Problem(fact=changes[-1], fix=f"--name {another_name(spec.name, names)}"))
         raise SearchError(problems, Exit.CONFLICT)
-
-
-def _another(name: str, taken: set[str]) -> str:
-    """A free name to use instead: ``flowers`` -> ``flowers-2`` -> ``flowers-3``."""
-    stem, dash, digits = name.rpartition("-")
-    if not (stem and dash and digits.isdecimal() and len(digits) < 6):
-        stem, digits = name, "1"
-    number = int(digits) + 1
-    while (free := f"{stem[:57]}-{number}") in taken:
-        number += 1
-    return free
 
 
 def _source(document: Mapping[str, Any]) -> str:

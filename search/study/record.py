@@ -70,8 +70,6 @@ class Recorder:
         patience: float = PATIENCE_SECONDS,
     ) -> None:
         self.spec = spec
-        self.made = False
-        """Whether this opening made the study (set by ``opening``)."""
         self._storage = storage
         self._url = url
         self._id = storage.get_study_id_from_name(spec.name)

@@ -2,44 +2,56 @@
 
 ``checkpoints.dir`` may differ from run to run. What an earlier run wrote stays
 where it is, so the study remembers every folder (attribute ``folders``) and a
-trial is looked for in all of them. A trial that goes on is moved first: its
-checkpoints are never split over two folders.
+trial is looked for in all of them that are still its own. A trial that goes on is
+moved first: its checkpoints are never split over two folders.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.problems import Exit, fail
 from search.study.artifacts import FOLDERS
+from search.study.owner import UUID, FolderOwner, storage_named, take_folder
 from search.study.records import State, StudyView
+from search.tuning.belonging import belongs, owned, refuse_anothers
+from search.tuning.job import TRIALS as TRIALS
 from search.tuning.job import trial_folder
 
 if TYPE_CHECKING:
     from search.study.record import Recorder
 
-TRIALS = "trials"
-"""Where in the folder of a study its trials are."""
-
 
 def homes_of(view: StudyView, current: Path) -> tuple[Path, ...]:
-    """All folders of a study: the current one first (absolute), then the latest."""
+    """The folders of a study: the current one first (absolute), then the latest; none
+    that is another study's."""
     known = [Path(str(each)) for each in view.attributes.get(FOLDERS, ())]
-    return tuple(dict.fromkeys([current, *reversed(known)]))
+    places = dict.fromkeys([current, *reversed(known)])
+    return tuple(place for place in places if belongs(place, view))
 
 
-def settle_in(recorder: Recorder, current: Path) -> None:
-    """Make ``current`` the study's folder: remembered, and with the checkpoints
-    of the trials that will go on.
+def settle_in(recorder: Recorder, current: Path, *, storage: str) -> None:
+    """Make ``current`` the study's folder: its own, remembered, and with the
+    checkpoints of the trials that will go on.
+
+    Args:
+        recorder: Of the study.
+        current: Where it lives from now on, absolute.
+        storage: URL of its storage.
 
     Raises:
-        SearchError: Exit.STORAGE, if there is no room for them.
+        SearchError: Exit.CONFLICT, if it is another study's, which is then as it
+            was; Exit.STORAGE, if there is no room.
     """
     view = recorder.view()
+    refuse_anothers(current, view.name, view, storage=storage)
     homes = homes_of(view, current)
+    _take(homes, view, storage)
+    refuse_anothers(current, view.name, view, storage=storage)  # who came first at the same time
     folders = [str(each) for each in reversed(homes)]
     if view.attributes.get(FOLDERS) != folders:
         recorder.set_result(FOLDERS, folders)
@@ -52,6 +64,25 @@ def settle_in(recorder: Recorder, current: Path) -> None:
             fix=f"free some space, or checkpoints: {{dir: {homes[-1].parent}}} as before",
             status=Exit.STORAGE,
         ) from error
+
+
+def _take(homes: Sequence[Path], view: StudyView, storage: str) -> None:
+    """Write in the folders of a study whose they are."""
+    mine = FolderOwner(
+        uuid=str(view.attributes[UUID]), study=view.name, storage=storage_named(storage)
+    )
+    try:
+        take_folder(homes[0], mine)
+    except OSError as error:
+        raise fail(
+            f"{homes[0]} cannot be made: {error.strerror or error}",
+            fix="free some space, or checkpoints: {dir: ...} where you may write",
+            status=Exit.STORAGE,
+        ) from error
+    for earlier in homes[1:]:
+        if earlier.is_dir() and not owned(earlier, view):
+            with suppress(OSError):  # one that cannot be written is read as it is
+                take_folder(earlier, mine)
 
 
 def checkpoints_of(homes: Sequence[Path], number: int) -> Path:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.study.records import State, StudyView
-from search.tuning.homes import TRIALS
-from search.tuning.job import trial_folder
+from search.tuning.belonging import owned
+from search.tuning.job import TRIALS, trial_folder
 
 
 def keepers(view: StudyView, keep: int, default: int | None) -> frozenset[int]:
@@ -30,13 +30,15 @@ def keepers(view: StudyView, keep: int, default: int | None) -> frozenset[int]:
 
 
 def tidy(view: StudyView, homes: Sequence[Path], keep: int, default: int | None) -> tuple[int, ...]:
-    """Delete the checkpoints of settled trials that are not kept, in all folders.
+    """Delete the checkpoints of settled trials that are not kept, in all folders that
+    say that they are the study's.
 
     Returns:
         The numbers of the trials whose folder was deleted.
     """
     kept = keepers(view, keep, default)
     deleted = []
+    homes = [home for home in homes if owned(home, view)]
     for trial in view.trials:
         folders = [trial_folder(home / TRIALS, trial.number) for home in homes]
         there = [folder for folder in folders if folder.exists()]

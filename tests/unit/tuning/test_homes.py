@@ -26,6 +26,7 @@ SPEC = StudySpec(
     ),
     budget=Budget(trials=5),
 )
+STORAGE = "sqlite:///studies.db"
 FACTS = StudyFacts(
     fingerprint="f" * 64,
     counts={"train": 6, "val": 2, "test": 2},
@@ -61,10 +62,10 @@ def test_a_study_remembers_every_folder_and_looks_into_the_current_one_first(
     recorder: Recorder, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "a" / "flowers", tmp_path / "b" / "flowers"
-    settle_in(recorder, first)
-    settle_in(recorder, second)
+    settle_in(recorder, first, storage=STORAGE)
+    settle_in(recorder, second, storage=STORAGE)
     assert homes_of(recorder.view(), second) == (second, first)
-    settle_in(recorder, first)
+    settle_in(recorder, first, storage=STORAGE)
     assert recorder.view().attributes[FOLDERS] == [str(second), str(first)]
     assert homes_of(recorder.view(), first) == (first, second)
 
@@ -73,10 +74,10 @@ def test_weights_of_settled_trials_stay_and_are_found_and_a_waiting_trial_moves(
     recorder: Recorder, tmp_path: Path
 ) -> None:
     old, new = tmp_path / "old" / "flowers", tmp_path / "new" / "flowers"
-    settle_in(recorder, old)
+    settle_in(recorder, old, storage=STORAGE)
     kept = _write(old, 0, "best", "last")
     goes_on = _write(old, 2, "best", "last", "last.previous")
-    settle_in(recorder, new)
+    settle_in(recorder, new, storage=STORAGE)
     homes = homes_of(recorder.view(), new)
     assert checkpoints_of(homes, 0) == kept
     moved = checkpoints_of(homes, 2)
@@ -108,21 +109,21 @@ def test_a_folder_that_takes_nothing_is_said_and_the_old_files_stay(
     recorder: Recorder, tmp_path: Path
 ) -> None:
     old, new = tmp_path / "old" / "flowers", tmp_path / "new" / "flowers"
-    settle_in(recorder, old)
+    settle_in(recorder, old, storage=STORAGE)
     goes_on = _write(old, 2, "last")
     new.mkdir(parents=True)
     (new / TRIALS).write_text("a file where a folder must be")
     with pytest.raises(SearchError, match="checkpoints cannot be moved to") as caught:
-        settle_in(recorder, new)
+        settle_in(recorder, new, storage=STORAGE)
     assert caught.value.status is Exit.STORAGE
     assert (goes_on / "last.safetensors").exists()
 
 
 def test_what_is_not_kept_is_deleted_wherever_it_is(recorder: Recorder, tmp_path: Path) -> None:
     old, new = tmp_path / "old" / "flowers", tmp_path / "new" / "flowers"
-    settle_in(recorder, old)
+    settle_in(recorder, old, storage=STORAGE)
     kept, dropped = _write(old, 0, "best"), _write(old, 1, "best")
-    settle_in(recorder, new)
+    settle_in(recorder, new, storage=STORAGE)
     view = recorder.view()
     assert tidy(view, homes_of(view, new), 1, None) == (1,)
     assert kept.exists()
