@@ -7,8 +7,7 @@ out of it. Documents of an older form are refused, never guessed at.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -151,60 +150,6 @@ def identity(document: Mapping[str, Any]) -> Document:
         if isinstance(kept.get(section), dict):
             kept[section] = {name: part for name, part in kept[section].items() if name not in free}
     return kept
-
-
-def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What differs, a line each; params whole, other sections key by key.
-
-    Returns:
-        E.g. ``["space.lr: {float: [0.0003, 0.03], log: true} -> 0.001",
-        "epochs.max: 18 -> 27"]``; empty when they are equal. The order of keys
-        is no difference.
-    """
-    return _diff(old, new, "")
-
-
-def _diff(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> list[str]:
-    lines: list[str] = []
-    for key in dict.fromkeys([*old, *new]):
-        name = f"{prefix}{key}"
-        if key not in old:
-            lines.append(f"{name}: not there -> {_short(new[key])}")
-        elif key not in new:
-            lines.append(f"{name}: {_short(old[key])} -> not there")
-        elif old[key] != new[key]:
-            if key == "first":
-                lines.append(f"{name}: {_points(old[key], new[key])}")
-            elif isinstance(old[key], dict) and isinstance(new[key], dict):
-                lines += _diff(old[key], new[key], f"{name}.")
-            else:
-                lines.append(f"{name}: {_short(old[key])} -> {_short(new[key])}")
-    return lines
-
-
-def _points(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
-    """What differs between points to try first: each holds all settings, and a change
-    of the space changes them too."""
-    if len(old) != len(new):
-        return f"{len(old)} points -> {len(new)}"
-    pairs = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
-    one, other = pairs[0]
-    names = [key for key in dict.fromkeys([*one, *other]) if one.get(key) != other.get(key)]
-    was, now = ({name: each[name] for name in names if name in each} for each in pairs[0])
-    more = f", and in {len(pairs) - 1} more points" if len(pairs) > 1 else ""
-    return f"{_short(was)} -> {_short(now)}{more}"
-
-
-def _short(value: object) -> str:
-    """A value as a space file would have it."""
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {_short(part)}' for key, part in value.items())}}}"
-    if isinstance(value, (list, tuple)):
-        parts = [_short(part) for part in value]
-        if len(parts) == 1 and isinstance(value[0], dict):
-            return parts[0]
-        return f"[{', '.join(parts)}]"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _branch(branch: Branch) -> Document:

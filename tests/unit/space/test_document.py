@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from search.space import Loaded
-from search.space.document import diff, from_document, identity, to_document
+from search.space.differences import diff
+from search.space.document import from_document, identity, to_document
 
 TEXT = """\
 study: {name: flowers, seed: 3}
@@ -95,13 +96,33 @@ def test_a_difference_is_named_with_both_values(read: Callable[..., Loaded]) -> 
         "batch_size: [16, 32]", "batch_size: [64, 16]"
     )
     text = text.replace("  lr: {float: [3e-4, 3e-2], log: true}\n", "  dropout: 0.1\n")
-    lines = diff(identity(old), identity(to_document(read(text).spec)))
+    lines = diff(identity(old), identity(to_document(read(text).spec)), {"dropout": 0.2})
     assert lines == [
         "epochs.max: 18 -> 27",
-        "space.batch_size: {choice: [16, 32]} -> {choice: [64, 16]}",
+        "space.batch_size: [16, 32] -> [64, 16]",
         "space.lr: {float: [0.0003, 0.03], log: true} -> not there",
-        "space.dropout: not there -> {value: 0.1}",
-        "first: {batch_size: 32, lr: 0.001} -> {batch_size: 64, dropout: 0.1}",
+        "space.dropout: 0.2 (default) -> 0.1",
+    ]
+
+
+def test_one_change_of_the_space_is_one_line_and_points_are_told_where_they_alone_changed(
+    read: Callable[..., Loaded],
+) -> None:
+    def document(space: str, first: str) -> dict[str, object]:
+        text = f"data: {{path: photos}}\nspace: {{{space}}}\nfirst: {first}\n"
+        return identity(to_document(read(text).spec))
+
+    one = document("lr: {float: [1e-3, 1e-1], log: true}", "[default, {lr: 0.01}]")
+    assert diff(one, document("lr: {float: [1e-3, 1e-1], log: true}", "[default, {lr: 0.02}]")) == [
+        "first: {lr: 0.01} -> {lr: 0.02}"
+    ]
+    assert diff(one, document("lr: {float: [1e-3, 1e-1], log: true}", "[default]")) == [
+        "first: 2 points -> 1"
+    ]
+    more = document("lr: {float: [1e-3, 1e-1], log: true}, dropout: 0.3", "[default, {lr: 0.02}]")
+    assert diff(one, more, {"dropout": 0.2}) == [
+        "space.dropout: 0.2 (default) -> 0.3",
+        "first: {lr: 0.01} -> {lr: 0.02}",
     ]
 
 

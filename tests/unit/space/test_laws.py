@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from search.backbones.catalogue import sizes
 from search.problems import SearchError
 from search.space import StudySpec, load
-from search.space.document import diff, from_document, to_document
+from search.space.differences import diff
+from search.space.document import from_document, to_document
 from search.space.domains import (
     Branch,
     Choice,
