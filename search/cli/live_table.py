@@ -16,10 +16,12 @@ from rich.live import Live
 from rich.text import Text
 
 from search.cli.board import Board, Doing, LiveSetup, Settled, left_text
-from search.cli.figures import clock, metric
+from search.cli.figures import clock
 from search.cli.fitting import Column, fitted
 from search.cli.lines import line
+from search.cli.wrapping import wrapped
 from search.problems import printable
+from search.space.figure import metric
 from search.study.records import State
 from search.tuning.events import Event, Listener, Note, TrialSettled, TrialWaits
 
@@ -65,11 +67,17 @@ def live_table(setup: LiveSetup, *, now: Callable[[], float]) -> Iterator[Listen
                 if isinstance(event, TrialSettled)
                 else ("yellow" if isinstance(event, Note) and event.level == "warning" else "")
             )
-            text = Text(f"{clock(now() - start):>5}  {line(event, setup)}", style=style)
-            live.console.print(text)
+            lines = above(event, setup, seconds=now() - start, width=console.width)
+            live.console.print(Text("\n".join(lines), style=style))
 
     with live:
         yield listen
+
+
+def above(event: Event, setup: LiveSetup, *, seconds: float, width: int) -> list[str]:
+    """What scrolls up of an event: its time, and its text, which goes on below itself."""
+    time = f"{clock(seconds):>5}  "
+    return wrapped(line(event, setup), width=width, first=time, rest=" " * (len(time) + 2))
 
 
 def table(board: Board, *, elapsed: float, now: float, width: int, height: int) -> RenderableType:
@@ -131,11 +139,14 @@ def _running(board: Board, *, now: float, width: int, room: int) -> list[Rendera
         Column(
             head=setup.objective,
             short="value",
-            cells=tuple(metric(each.value) for each in shown),
+            cells=tuple(metric(each.value, setup.objective) for each in shown),
             right=True,
         ),
         Column(
-            head="best", cells=tuple(metric(each.best_value) for each in shown), right=True, worth=1
+            head="best",
+            cells=tuple(metric(each.best_value, setup.objective) for each in shown),
+            right=True,
+            worth=1,
         ),
     ]
     lines = fitted(columns, [each.point for each in shown], setup.varying, width=width)
@@ -161,7 +172,7 @@ def _leaders(leaders: Sequence[Settled], setup: LiveSetup, *, width: int) -> lis
         Column(
             head=setup.objective,
             short="value",
-            cells=tuple(metric(each.best_value) for each in leaders),
+            cells=tuple(metric(each.best_value, setup.objective) for each in leaders),
             right=True,
         ),
     ]

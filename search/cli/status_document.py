@@ -131,6 +131,19 @@ def budget(study: StudyView) -> tuple[int | None, float | None]:
     return found.get("trials"), found.get("minutes")
 
 
+def measuring(study: StudyView) -> bool:
+    """Whether a run of the study, if there is one, has nothing left to do but to export
+    the best trial and to measure it on the test set: the budget is used up."""
+    winner, results = study.winner, study.attributes.get("results")
+    measured = isinstance(results, Mapping) and winner and results.get("trial") == winner.number
+    if winner is None or measured or not all(trial.state.settled for trial in study.trials):
+        return False
+    trials, minutes = budget(study)
+    return (trials is not None and len(study.trials) >= trials) or (
+        minutes is not None and seconds(study) >= minutes * 60
+    )
+
+
 def clean(value: Any) -> Any:
     """``value`` with what JSON does not have replaced: NaN is null, others text."""
     match value:

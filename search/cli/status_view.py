@@ -6,8 +6,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from search.cli.columns import align, bold, dim, indent
-from search.cli.figures import duration, main_first, metric, setting, settings, spark
+from search.cli.columns import align, bold, dim, fits, indent
+from search.cli.curve_view import curve_lines
+from search.cli.figures import duration, setting
 from search.cli.space_text import folded
 from search.cli.status_document import (
     LEADERBOARD,
@@ -15,32 +16,34 @@ from search.cli.status_document import (
     budget,
     counts,
     failures,
+    measuring,
     running,
     seconds,
     settings_in_force,
 )
+from search.cli.trial_tables import leaderboard, unsettled
+from search.cli.wrapping import flat, hanging, next_lines, within, wrapped
 from search.problems import printable
-from search.study.records import STOPPED_EARLY, State, StudyView, TrialView
+from search.space.figure import metric
+from search.study.records import NOTES, STOPPED_EARLY, State, StudyView, TrialView
 
 if TYPE_CHECKING:
     from search.study.holder import Holder
 
-LONGEST_CURVE = 60
-"""Epochs of a sparkline; a longer curve is thinned."""
-CURVE_ROWS = 12
-"""Epochs of the table under it."""
-_ALWAYS = ("backbone", "augmentation")
 LAST_LINES = 40
 """Of a failure's log; --json has all of it."""
 
 
-def studies_lines(studies: Sequence[StudyView], *, storage: str, flag: str) -> list[str]:
-    """A line for each study, the newest first."""
+def studies_lines(
+    studies: Sequence[StudyView], *, storage: str, flag: str, width: int | None = None
+) -> list[str]:
+    """A line for each study, the newest first; within ``width`` cells, where there are some,
+    by leaving out states that no trial is in, then the objectives."""
     if not studies:
         return [
             f"no study in {printable(storage)}",
             "",
-            *_next([["search run spaces/quick.yaml", "make one"]]),
+            *next_lines([["search run spaces/quick.yaml", "make one"]], width=width),
         ]
     rows = [["study", *(state.value for state in STATES), "best", "objective", "time"]]
     for study in studies:
@@ -49,43 +52,76 @@ def studies_lines(studies: Sequence[StudyView], *, storage: str, flag: str) -> l
             [
                 printable(study.name),
                 *(f"{count}" for count in counts(study).values()),
-                metric(winner.best_value) if winner else "-",
+                metric(winner.best_value, study.objective) if winner else "-",
                 study.objective,
                 duration(seconds(study)),
             ]
         )
     newest = shlex.quote(printable(studies[0].name))
-    lines = align(rows, right=range(1, 7))
+    lines = _narrowed(rows, width)
     commands = [[f"search status {newest}{flag}", "one study"]]
     commands.append([f"search dashboard{flag}", "browse them"])
-    return [*lines, "", f"storage  {printable(storage)}", "", *_next(commands)]
+    return [
+        *lines,
+        "",
+        f"storage  {printable(storage)}",
+        "",
+        *next_lines(commands, width=width),
+    ]
+
+
+def _narrowed(rows: list[list[str]], width: int | None) -> list[str]:
+    columns = list(range(len(rows[0])))
+    states = range(1, len(STATES) + 1)
+    empty = [index for index in states if all(row[index] == "0" for row in rows[1:])]
+    for going in (*reversed(empty), len(STATES) + 2):
+        if fits(align([[row[index] for index in columns] for row in rows]), width):
+            break
+        columns.remove(going)
+    right = [place for place, index in enumerate(columns) if 1 <= index <= len(STATES) + 1]
+    return align([[row[index] for index in columns] for row in rows], right=right)
 
 
 def study_lines(
-    study: StudyView, *, storage: str, flag: str, driver: Holder | None = None
+    study: StudyView,
+    *,
+    storage: str,
+    flag: str,
+    driver: Holder | None = None,
+    width: int | None = None,
 ) -> list[str]:
-    """Counts, budget, best, leaderboard and what runs; ``driver`` runs it now."""
+    """Counts, budget, best, leaderboard and what runs.
+
+    Args:
+        study: Which one.
+        storage: Where it is.
+        flag: What a suggested command needs to find the storage.
+        driver: Who runs it now.
+        width: Cells of a line; None is without a limit.
+    """
     name = shlex.quote(printable(study.name))
     lines = [bold(f"{printable(study.name)}: {study.direction} {study.objective}")]
-    lines += align(
+    inner = within(width, 2)
+    lines += _facts_of(
         [
             ["trials", ", ".join(f"{n} {state}" for state, n in counts(study).items() if n) or "0"],
             *_failure_rows(study),
             *_early_rows(study),
             ["budget", _budget_text(study)],
-            *([["runs", printable(str(driver))]] if driver is not None else []),
+            *([["runs", _runs(study, driver)]] if driver is not None else []),
             ["storage", printable(storage)],
-        ]
+        ],
+        width,
     )
     ranked = study.ranked()
     if ranked:
         lines += ["", "leaderboard, complete trials first"]
-        lines += indent(_table(study, ranked[:LEADERBOARD]))
+        lines += indent(leaderboard(study, ranked[:LEADERBOARD], width=inner))
         if len(ranked) > LEADERBOARD:
             lines.append(f"  and {len(ranked) - LEADERBOARD} more")
     alive = running(study)
     if alive:
-        lines += ["", "running and interrupted", *indent(_alive(study, alive))]
+        lines += ["", "running and interrupted", *indent(unsettled(study, alive, width=inner))]
     lines += _results(study)
     commands = []
     if study.winner is not None:
@@ -97,35 +133,45 @@ def study_lines(
     if driver is not None:
         commands.append([f"search stop {name}{flag}", "end its run politely"])
     commands.append([f"search dashboard{flag}", "browse all trials"])
-    return [*lines, "", *_next(commands)]
+    return [*lines, "", *next_lines(commands, width=width)]
 
 
 def trial_lines(
-    study: StudyView, trial: TrialView, *, flag: str, no_weights: str = ""
+    study: StudyView,
+    trial: TrialView,
+    *,
+    flag: str,
+    no_weights: str = "",
+    width: int | None = None,
 ) -> list[str]:
-    """Settings, curve, why it ended and its log.
+    """Settings, curve, why it ended, what its worker had to say, and its log.
 
     Args:
         study: The trial's.
         trial: Which one.
         flag: What a suggested command needs to find the storage.
         no_weights: Why there is no model of it; empty where there is one.
+        width: Cells of a line, as for :func:`study_lines`; a log is left as it is.
     """
     rows = [["state", _state(trial)]]
     if trial.why:
         rows.append(["why", _one_line(trial.why)])
     if trial.best_value is not None:
-        rows.append(
-            ["best", f"{study.objective} {metric(trial.best_value)} at epoch {trial.best_epoch}"]
-        )
+        best = f"{study.objective} {metric(trial.best_value, study.objective)}"
+        rows.append(["best", f"{best} at epoch {trial.best_epoch}"])
     rows += [[label, text] for label, text in _facts(trial)]
     has_model = trial.state in (State.COMPLETE, State.PRUNED)
     if has_model and no_weights:
         rows.append(["weights", printable(no_weights)])
-    lines = [bold(f"{printable(study.name)} trial {trial.number}"), *align(rows)]
+    lines = [bold(f"{printable(study.name)} trial {trial.number}"), *_facts_of(rows, width)]
     lines += ["", "settings", *indent(_settings(trial))]
     if trial.curve:
-        lines += ["", f"curve of {study.objective}", *indent(_curve(trial))]
+        lines += ["", f"curve of {study.objective}", *indent(curve_lines(trial, study.objective))]
+    notes = trial.attributes.get(NOTES, ())
+    if notes:
+        lines += ["", "notes"]
+        for note in notes:
+            lines += wrapped(_one_line(str(note)), width=width, first="  ", rest="    ")
     detail = str(trial.attributes.get("detail") or "").rstrip()
     if detail:
         kept = detail.splitlines()
@@ -138,13 +184,22 @@ def trial_lines(
         commands.insert(
             0, [f"search export {name} --trial {trial.number} --to DIR{flag}", "its model"]
         )
-    return [*lines, "", *_next(commands)]
+    return [*lines, "", *next_lines(commands, width=width)]
+
+
+def _facts_of(rows: list[list[str]], width: int | None) -> list[str]:
+    return flat(hanging(rows, width=width))
 
 
 def _failure_rows(study: StudyView) -> list[list[str]]:
     found = failures(study)
     text = ", ".join(f"{count} {reason}" for reason, count in found.items())
     return [["failed", text]] if found else []
+
+
+def _runs(study: StudyView, driver: Holder) -> str:
+    now = "; measures the best trial on the test set" if measuring(study) else ""
+    return f"{printable(str(driver))}{now}"
 
 
 def _early_rows(study: StudyView) -> list[list[str]]:
@@ -161,53 +216,6 @@ def _budget_text(study: StudyView) -> str:
     first = f"{settled} of {trials} trials" if trials is not None else f"{settled} trials"
     second = f"{used} of {duration(minutes * 60)}" if minutes is not None else used
     return f"{first}, {second} used"
-
-
-def _table(study: StudyView, trials: Sequence[TrialView]) -> list[str]:
-    varying = _varying(study)
-    rows = [["trial", "state", study.objective, "best epoch", "settings"]]
-    rows += [
-        [
-            f"{trial.number}",
-            trial.state.value,
-            metric(trial.best_value),
-            f"{trial.best_epoch}",
-            printable(settings(trial.params, varying)),
-        ]
-        for trial in trials
-    ]
-    return align(rows, right=(0, 2, 3))
-
-
-def _alive(study: StudyView, trials: Sequence[TrialView]) -> list[str]:
-    varying = _varying(study)
-    rows = [["trial", "state", study.objective, "epoch", "best", "settings"]]
-    for trial in trials:
-        last = max(trial.curve, default=None)
-        rows.append(
-            [
-                f"{trial.number}",
-                trial.state.value,
-                "-" if last is None else metric(trial.curve[last]),
-                "-" if last is None else f"{last}",
-                metric(trial.best_value),
-                printable(settings(trial.params, varying)),
-            ]
-        )
-    return align(rows, right=(0, 2, 3, 4))
-
-
-def _varying(study: StudyView) -> tuple[str, ...]:
-    """Params with more than one value (or absence) over the trials; backbone first.
-    The backbone and the augmentation say what a trial is, whether they vary or not."""
-    names: dict[str, set[object]] = {}
-    for trial in study.trials:
-        for name in trial.params:
-            names.setdefault(name, set())
-    for name, seen in names.items():
-        seen.update(trial.params.get(name) for trial in study.trials)
-    chosen = [name for name, seen in names.items() if len(seen) > 1 or name in _ALWAYS]
-    return main_first(chosen)
 
 
 def _results(study: StudyView) -> list[str]:
@@ -271,28 +279,5 @@ def _settings(trial: TrialView) -> list[str]:
     return [*shown, dim(others)] if others else shown
 
 
-def _curve(trial: TrialView) -> list[str]:
-    points = sorted(trial.curve.items())
-    step = -(-len(points) // LONGEST_CURVE)
-    drawn = [value for _, value in points[::step]]
-    shown = points if len(points) <= CURVE_ROWS else _thinned(trial, points)
-    rows = [["epoch", *(f"{epoch}" for epoch, _ in shown)]]
-    rows.append(["value", *(metric(value) for _, value in shown)])
-    return [spark(drawn), *align(rows, right=range(1, len(shown) + 1))]
-
-
-def _thinned(trial: TrialView, points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """The first, the last, the best and some between."""
-    step = -(-len(points) // (CURVE_ROWS - 2))
-    kept = {points[0][0], points[-1][0], *(epoch for epoch, _ in points[::step])}
-    if trial.best_epoch is not None:
-        kept.add(trial.best_epoch)
-    return [point for point in points if point[0] in kept]
-
-
 def _one_line(text: str) -> str:
     return printable(" ".join(text.split()))
-
-
-def _next(rows: list[list[str]]) -> list[str]:
-    return ["next", *indent(align(rows))]

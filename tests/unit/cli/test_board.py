@@ -11,12 +11,13 @@ import pytest
 from rich.console import Console
 
 from search.cli.board import Board
-from search.cli.live_table import live_table, table
+from search.cli.live_table import above, live_table, table
 from search.study.records import Outcome, State
 from search.tuning.events import (
     EpochDone,
     Event,
     Measuring,
+    Note,
     Preparing,
     Progress,
     TrialSettled,
@@ -128,6 +129,15 @@ def test_preparation_is_shown_until_a_trial_starts() -> None:
     preparing = Preparing(what="decoding images", done=12, total=600)
     assert "decoding images 12/600" in drawn(board_after(preparing))
     assert "decoding" not in drawn(board_after(preparing, BUSY[0]))
+
+
+def test_what_scrolls_up_goes_on_below_its_text() -> None:
+    text = "left out, for their weights are not here: resnet18, resnet50; goes on with vit_b_16"
+    lines = above(Note(text=text), SETUP, seconds=62.0, width=60)
+    assert [line for line in lines if len(line) > 60] == []
+    assert lines[0].startswith(" 1:02  note: left out")
+    assert lines[1].startswith(" " * 9)
+    assert " ".join(" ".join(lines).split()) == f"1:02 note: {text}"
 
 
 def test_the_live_face_takes_every_event() -> None:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.status_document import studies_document, study_document, trial_document
+from search.cli.status_document import (
+    measuring,
+    studies_document,
+    study_document,
+    trial_document,
+)
 from search.cli.status_view import studies_lines, study_lines, trial_lines
 from search.cli.studies import find_trial
 from search.problems import SearchError
@@ -30,6 +35,55 @@ def test_all_studies_on_a_line_each(study: StudyView, golden: Callable[[str, str
 
 def test_one_study(study: StudyView, golden: Callable[[str, str], None]) -> None:
     golden("status_study.txt", "\n".join(study_lines(study, storage=STORAGE, flag="")))
+
+
+def _with_more(study: StudyView) -> StudyView:
+    """The study with as many settings as a real one has."""
+    more = {"backbone_lr_scale": 0.123, "augmentation": "light", "dropout": 0.4, "lr": 0.00123}
+    trials = tuple(
+        replace(trial, params={**trial.params, **more, "weight_decay": 0.01 * trial.number})
+        for trial in study.trials
+    )
+    return replace(study, trials=trials, name="a-study-of-many-solar-cells")
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_on_a_terminal_no_line_is_longer_and_settings_that_give_way_are_counted(
+    study: StudyView, width: int
+) -> None:
+    wide = _with_more(study)
+    lines = study_lines(wide, storage=STORAGE, flag="", width=width)
+    assert [line for line in lines if len(line) > width] == []
+    start = lines.index("leaderboard, complete trials first")
+    assert ("  +" in lines[start + 2]) == (width < 120)
+    assert "0.700" in lines[start + 2]
+    whole = study_lines(wide, storage=STORAGE, flag="")
+    assert "weight_decay 0.01" in whole[whole.index(lines[start]) + 3]
+
+
+@pytest.mark.parametrize("width", [72, 80, 120])
+def test_on_a_terminal_all_studies_fit_without_states_that_no_trial_is_in(
+    study: StudyView, width: int
+) -> None:
+    done = replace(study, trials=study.trials[:1], name="a-study-of-solar-cells")
+    lines = studies_lines([done], storage=STORAGE, flag="", width=width)
+    assert [line for line in lines if len(line) > width] == []
+    assert "complete" in lines[0]
+    assert ("waiting" in lines[0]) == (width == 120)
+
+
+def test_a_trial_shows_what_its_worker_had_to_say_and_why_it_ended_below_themselves(
+    study: StudyView,
+) -> None:
+    note = "resnet18 at 32 px, behind block 5 of 5: computing takes 5.06 ms an image: stored"
+    attributes = {**study.trials[1].attributes, "notes": [note]}
+    trial = replace(study.trials[1], attributes=attributes, why="rung 1: " + "very long " * 9)
+    assert f"  {note}" in trial_lines(study, trial, flag="")
+    lines = trial_lines(study, trial, flag="", width=60)
+    assert [line for line in lines if len(line) > 60] == []
+    place = lines.index("notes")
+    assert lines[place + 2].startswith("    ")
+    assert " ".join(" ".join(lines[place + 1 : place + 3]).split()) == note
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 3, 4])
@@ -70,6 +124,26 @@ def test_a_study_that_runs_says_where_and_how_to_end_it(study: StudyView, tmp_pa
     assert document["driver"]["pid"] == os.getpid()
     assert study_document(study, storage=STORAGE)["driver"] is None
     assert "search stop" not in "\n".join(study_lines(study, storage=STORAGE, flag=""))
+
+
+def test_a_study_whose_trials_are_over_says_that_its_run_measures_until_it_has(
+    study: StudyView, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    with Lease(url, study.name):
+        driver = find_holder(url, study.name)
+
+    def text(view: StudyView) -> str:
+        return "\n".join(study_lines(view, storage=STORAGE, flag="", driver=driver))
+
+    what = "; measures the best trial on the test set"
+    used = {**study.attributes, "space": {"budget": {"trials": 3, "minutes": None}}}
+    over = replace(study, trials=study.trials[:3], attributes=used)
+    assert what in text(over)
+    assert what not in text(study)
+    assert what not in text(replace(over, trials=study.trials[:2]))
+    assert not measuring(replace(over, attributes={**used, "results": {"trial": 0}}))
+    assert measuring(replace(over, attributes={**used, "results": {"trial": 1}}))
 
 
 def test_no_study_suggests_the_first_command() -> None:
