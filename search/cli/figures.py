@@ -1,4 +1,5 @@
-"""How numbers, times, sizes and settings are written, everywhere in the same way.
+"""How times, sizes and settings are written, everywhere in the same way; metrics are
+``search.space.figure``'s.
 
 Pure. Texts that a user's data can hold (class names, paths, errors) pass
 through :func:`search.problems.printable` before they reach a terminal.
@@ -15,17 +16,6 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 MAIN_SETTINGS = ("backbone", "unfreeze_depth", "lr", "backbone_lr_scale", "augmentation")
 """Shown first where there is no room for all."""
-
-
-def metric(value: float | None) -> str:
-    """A metric with three decimals: ``0.713``; ``-`` when there is none. Of a very small
-    or large one, which an error in a unit can be, four digits: ``1.235e-05``."""
-    if value is None:
-        return "-"
-    if not math.isfinite(value):
-        return "nan"
-    usual = abs(value) < 1e-9 or 0.001 <= abs(value) < 100_000  # 1e-17 is 0, rounded
-    return f"{value:.3f}" if usual else f"{value:.4g}"
 
 
 def setting(value: Value) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from search.cli.columns import align, bold, fits, indent, packed, terminal_width
-from search.cli.figures import duration, main_first, metric, setting_texts
+from search.cli.figures import duration, main_first, setting_texts
 from search.cli.measures_view import (
     calibration_error,
     class_lines,
@@ -26,6 +26,7 @@ from search.cli.measures_view import (
     with_interval,
 )
 from search.problems import printable
+from search.space.figure import metric
 from search.space.settings import Value
 from search.study.records import State
 
@@ -160,7 +161,7 @@ def _heading(document: FinalDocument) -> str:
 def _best(best: Best, objective: str, width: int | None) -> list[str]:
     parts = [
         f"best  trial {best.trial}, epoch {best.epoch}:",
-        f"validation {objective} {metric(best.value)}",
+        f"validation {objective} {metric(best.value, objective)}",
     ]
     if best.state is not State.COMPLETE:
         parts.append(" (stopped early: no trial completed)")
@@ -183,11 +184,11 @@ def _measures(test: TestResult, document: FinalDocument, width: int | None) -> l
         rows += [
             [
                 name,
-                with_interval(test, name) if best else metric(test.metrics.get(name)),
+                with_interval(test, name) if best else metric(test.metrics.get(name), name),
                 *(
                     with_interval(each.test, name)
                     if baselines
-                    else metric(each.test.metrics.get(name))
+                    else metric(each.test.metrics.get(name), name)
                     for each in others
                 ),
             ]

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from typing import TextIO
 
 from search.cli.board import Doing, LiveSetup, doing_after, left_text, preparing_text
-from search.cli.figures import clock, duration, metric, settings
+from search.cli.figures import clock, duration, settings
 from search.problems import printable
+from search.space.figure import metric
 from search.study.records import State
 from search.tuning.events import (
     EpochDone,
@@ -127,25 +128,25 @@ def line(event: Event, setup: LiveSetup) -> str:
             return (
                 f"trial {event.number:>{digits}}  "
                 f"epoch {event.epoch:>{len(str(setup.max_epochs))}}  "
-                f"{setup.objective} {metric(event.value)}  "
+                f"{setup.objective} {metric(event.value, setup.objective)}  "
                 f"{'keep' if event.keeps else 'stop'}   {printable(event.why)}"
             ).rstrip()
         case TrialWaits(number=number, epochs=epochs):
             return f"trial {number:>{digits}}  waits     after epoch {epochs}; a later run goes on"
         case TrialSettled():
-            return f"trial {event.number:>{digits}}  {_settled(event)}"
+            return f"trial {event.number:>{digits}}  {_settled(event, setup.objective)}"
         case Progress():
             return _progress(event, setup)
 
 
-def _settled(event: TrialSettled) -> str:
+def _settled(event: TrialSettled, objective: str) -> str:
     outcome = event.outcome
     state = f"{outcome.state.value:<8}"
     if outcome.state is State.FAILED:
         reason = f"{outcome.reason.value}: " if outcome.reason else ""
         return f"{state}  {reason}{printable(outcome.why)}  {duration(event.seconds)}"
     best = (
-        f"best {metric(event.best_value)} at epoch {event.best_epoch}"
+        f"best {metric(event.best_value, objective)} at epoch {event.best_epoch}"
         if event.best_value is not None
         else "no value"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from search.cli.columns import align, fits, indent
-from search.cli.figures import metric
 from search.problems import printable
+from search.space.figure import metric
 
 if TYPE_CHECKING:
     from search.export.report import Comparison, TestResult
@@ -16,6 +16,7 @@ SHOWN_CLASSES = 30
 MATRIX_CLASSES = 10
 """More classes than this are shown by their commonest confusions."""
 LONGEST_NAME = 24
+_CALIBRATION = "calibration_error"
 
 
 def with_interval(test: TestResult, name: str) -> str:
@@ -25,8 +26,8 @@ def with_interval(test: TestResult, name: str) -> str:
     if value is None or value != value:
         return "-"
     if bounds is None or bounds.low != bounds.low or bounds.low == bounds.high:
-        return metric(value)
-    return f"{metric(value)} [{metric(bounds.low)}, {metric(bounds.high)}]"
+        return metric(value, name)
+    return f"{metric(value, name)} [{metric(bounds.low, name)}, {metric(bounds.high, name)}]"
 
 
 def calibration_error(test: TestResult, *, bounds: bool) -> str:
@@ -34,8 +35,8 @@ def calibration_error(test: TestResult, *, bounds: bool) -> str:
     if test.calibration is None or test.calibration_interval is None:
         return "-"
     low, high = test.calibration_interval.low, test.calibration_interval.high
-    value = metric(test.calibration.error)
-    return f"{value} [{metric(low)}, {metric(high)}]" if bounds and low < high else value
+    value, *spread = (metric(each, _CALIBRATION) for each in (test.calibration.error, low, high))
+    return f"{value} [{', '.join(spread)}]" if bounds and low < high else value
 
 
 def tells(comparison: Comparison) -> bool:
@@ -48,18 +49,20 @@ def difference(comparison: Comparison) -> tuple[str, str]:
     """The difference with its interval, and what to make of it."""
     if not tells(comparison):
         verdict = "the same" if comparison.difference == 0 else "too few images for an interval"
-        return signed(comparison.difference), verdict
-    low, high = comparison.interval.low, comparison.interval.high
+        return signed(comparison.difference, comparison.metric), verdict
+    interval = comparison.interval
+    bounds = ", ".join(signed(each, comparison.metric) for each in (interval.low, interval.high))
     if comparison.within_noise:
         verdict = "within noise"
     else:
         verdict = "better" if comparison.better else "worse"
-    return f"{signed(comparison.difference)} [{signed(low)}, {signed(high)}]", verdict
+    return f"{signed(comparison.difference, comparison.metric)} [{bounds}]", verdict
 
 
-def signed(value: float) -> str:
+def signed(value: float, of: str) -> str:
     """A metric's difference, with its sign."""
-    return f"{'' if value < 0 else '+'}{metric(value + 0.0)}"
+    text = metric(value, of)
+    return text if text.startswith("-") else f"+{text}"
 
 
 def few_images(verdict: str, n: int) -> str:
@@ -80,7 +83,7 @@ def class_lines(test: TestResult) -> list[str]:
     rows += [
         [
             name_of(each.name),
-            *(metric(value) for value in (each.precision, each.recall, each.f1)),
+            *(metric(value, "recall") for value in (each.precision, each.recall, each.f1)),
             f"{each.support}",
         ]
         for each in scores

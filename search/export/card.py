@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from search.data.store import decoded_side
-from search.export.card_tasks import figure, kind, learnt, outputs, tested, thresholds, title
+from search.export.card_tasks import kind, learnt, outputs, tested, thresholds, title
 from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE, ModelInfo
 from search.export.escape import markdown
 from search.export.report import ClassScore, Interval, TestResult
+from search.space.figure import metric
 from search.space.spec import METRICS_OF
 
+_CALIBRATION = "calibration_error"
 _WIDEST_CONFUSION = 20
 """Classes up to which the confusion matrix is printed whole."""
 
@@ -141,14 +143,15 @@ def _use(info: ModelInfo) -> list[str]:
 def _figures(info: ModelInfo) -> list[str]:
     count, names = info.images.get("val", 0), METRICS_OF[info.learns.task]
     if info.test is None:
-        rows = [(name, figure(info.validation.get(name)), "not measured") for name in names]
+        rows = [(name, metric(info.validation.get(name), name), "not measured") for name in names]
         test = "test"
     else:
         rows = [
             (
                 name,
-                figure(info.validation.get(name)),
-                f"{figure(info.test.metrics[name])} {_bounds(info.test.intervals[name])}",
+                metric(info.validation.get(name), name),
+                f"{metric(info.test.metrics[name], name)} "
+                f"{_bounds(info.test.intervals[name], name)}",
             )
             for name in names
         ]
@@ -195,11 +198,12 @@ def _classes(info: ModelInfo, test: TestResult) -> list[str]:
 
 def _with_intervals(score: ClassScore) -> list[str]:
     """Precision, recall and F1."""
-    values = [figure(each) for each in (score.precision, score.recall, score.f1)]
+    values = [metric(each, "recall") for each in (score.precision, score.recall, score.f1)]
     if score.intervals is None:
         return values
     return [
-        f"{value} {_bounds(spread)}" for value, spread in zip(values, score.intervals, strict=True)
+        f"{value} {_bounds(spread, 'recall')}"
+        for value, spread in zip(values, score.intervals, strict=True)
     ]
 
 
@@ -208,9 +212,10 @@ def _calibration(test: TestResult) -> list[str]:
         return []
     return [
         "",
-        f"Calibration error on test: {figure(test.calibration.error)} "
-        f"{_bounds(test.calibration_interval)}. It is the mean gap between the probability of the "
-        f"called class and how often it is right, over {len(test.calibration.images)} bins of "
+        f"Calibration error on test: {metric(test.calibration.error, _CALIBRATION)} "
+        f"{_bounds(test.calibration_interval, _CALIBRATION)}. It is the mean gap between the "
+        "probability of the called class and how often it is right, over "
+        f"{len(test.calibration.images)} bins of "
         "equal width (ECE, Guo et al. 2017). Of few images it reads too high; its interval is "
         "corrected for most of that.",
     ]
@@ -264,8 +269,8 @@ def _escaped(values: Mapping[str, object]) -> list[tuple[str, str]]:
     return [(markdown(name), markdown(str(value))) for name, value in values.items()]
 
 
-def _bounds(interval: Interval) -> str:
-    return f"[{figure(interval.low)}, {figure(interval.high)}]"
+def _bounds(interval: Interval, of: str) -> str:
+    return f"[{metric(interval.low, of)}, {metric(interval.high, of)}]"
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -80,13 +80,5 @@ def learnt(info: ModelInfo) -> str:
     )
 
 
-def figure(value: float | None) -> str:
-    """Three decimals; more digits where the unit makes a number very small or large."""
-    if value is None:
-        return "-"
-    usual = abs(value) < 1e-9 or 0.001 <= abs(value) < 100_000
-    return f"{value:.3f}" if usual else f"{value:.4g}"
-
-
 def _in_unit(info: ModelInfo) -> str:
     return f" in {markdown(info.learns.unit)}" if info.learns.unit else ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from search.space.figure import metric as shown
 from search.space.spec import Metric, PatienceSpec
 from search.training.report import EpochReport
 
@@ -45,4 +46,6 @@ def worn_out(
     if since < patience.epochs:
         return ""
     count = f"{since} epoch{'' if since == 1 else 's'}"
-    return f"{metric} has not improved for {count}: {sign * best:.3f} at epoch {best_epoch}"
+    return (
+        f"{metric} has not improved for {count}: {shown(sign * best, metric)} at epoch {best_epoch}"
+    )

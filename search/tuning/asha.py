@@ -18,6 +18,7 @@ from typing import Any, TypeAlias, cast
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 
+from search.space.figure import metric as shown
 from search.tuning.deaths import death_of, failing
 from search.tuning.endings import Death, Verdict
 
@@ -32,6 +33,7 @@ class Asha(ASHAScheduler):
 
     Args:
         metric: Result key of the objective.
+        objective: Its name.
         maximize: Whether larger is better.
         min_epochs: No trial is stopped before this epoch.
         max_epochs: Full training length.
@@ -46,6 +48,7 @@ class Asha(ASHAScheduler):
         self,
         *,
         metric: str,
+        objective: str,
         maximize: bool,
         min_epochs: int,
         max_epochs: int,
@@ -62,6 +65,7 @@ class Asha(ASHAScheduler):
             grace_period=min_epochs if stops else max_epochs,
             reduction_factor=reduction_factor,
         )
+        self._objective = objective
         self._sign = 1.0 if maximize else -1.0
         self._controller: Any = None
         self._on_report = on_report
@@ -105,8 +109,8 @@ class Asha(ASHAScheduler):
         else:
             worse, better = ("<", ">=") if self._sign > 0 else (">", "<=")
             why = (
-                f"rung {number}: {value:.3f} {better if keeps else worse} "
-                f"{self._sign * cutoff:.3f}, the cutoff of {earlier} earlier "
+                f"rung {number}: {shown(value, self._objective)} {better if keeps else worse} "
+                f"{shown(self._sign * cutoff, self._objective)}, the cutoff of {earlier} earlier "
                 f"trial{'' if earlier == 1 else 's'}"
             )
         return Verdict(keeps=keeps, finished=False, why=why)

@@ -204,6 +204,7 @@ class _Fit(threading.Thread):
         spec, conductor = self._spec, self._conductor
         scheduler = Asha(
             metric="value",
+            objective=spec.objective,
             maximize=spec.direction == "maximize",
             min_epochs=spec.epochs.min,
             max_epochs=spec.epochs.max,

@@ -194,6 +194,7 @@ class Run:
         )
         self.asha = Asha(
             metric="value",
+            objective="balanced_accuracy",
             maximize=True,
             min_epochs=1,
             max_epochs=4,

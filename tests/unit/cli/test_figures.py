@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.cli.figures import clock, duration, main_first, metric, setting, settings, size, spark
+from search.cli.figures import clock, duration, main_first, setting, settings, size, spark
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,6 @@ def test_elapsed_time_reads_like_a_clock(seconds: float, expected: str) -> None:
 )
 def test_sizes_are_decimal(count: int, expected: str) -> None:
     assert size(count) == expected
-
-
-def test_a_metric_that_is_missing_or_nan_is_told_apart() -> None:
-    assert [metric(value) for value in (None, math.nan, 0.71349)] == ["-", "nan", "0.713"]
 
 
 def test_floats_have_three_digits_and_true_is_not_one() -> None:

@@ -112,6 +112,13 @@ def test_a_difference_says_what_to_make_of_it() -> None:
     assert difference(comparison(-0.03, -0.01))[1] == "worse"
 
 
+def test_a_difference_in_a_small_unit_keeps_its_digits() -> None:
+    small = Comparison(
+        metric="mae", difference=-2e-12, interval=Interval(low=-3e-12, high=1.25e-13)
+    )
+    assert difference(small) == ("-2e-12 [-3e-12, +1.25e-13]", "within noise")
+
+
 @pytest.mark.parametrize("width", [80, None])
 def test_a_class_with_few_test_images_leaves_no_flat_verdict(
     document: FinalDocument, width: int | None

@@ -78,6 +78,7 @@ class Run:
         )
         self.asha = Asha(
             metric="value",
+            objective="balanced_accuracy",
             maximize=True,
             min_epochs=self.spec.epochs.min,
             max_epochs=self.spec.epochs.max,

@@ -24,6 +24,7 @@ class RayTrial:
 def asha(*, maximize: bool = True, stops: bool = True) -> Asha:
     return Asha(
         metric="value",
+        objective="balanced_accuracy",
         maximize=maximize,
         min_epochs=1,
         max_epochs=9,
