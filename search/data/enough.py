@@ -16,6 +16,9 @@ from search.space.spec import Task
 FEWEST = 10
 """Images that a regression needs, some of them for each part."""
 
+CLOSEST = 1e-100
+"""That two values to train on differ by at least; the square of less may be 0."""
+
 
 def check_enough(
     images: Iterable[Found],
@@ -115,6 +118,17 @@ def _check_values(images: Sequence[Found], where: str) -> None:
             ]
         )
     learnt = {image.value for image in images if image.part in (None, "train")}
+    numbers = [value for value in learnt if value is not None]
+    if len(numbers) > 1 and max(numbers) - min(numbers) < CLOSEST:
+        raise _refused(
+            [
+                Problem(
+                    fact=f"the values of {where} to train on differ by "
+                    f"{max(numbers) - min(numbers):g}; squared, that is 0",
+                    fix="another unit",
+                )
+            ]
+        )
     if len(learnt) < 2:
         value = next(iter(learnt), None)
         fact = (

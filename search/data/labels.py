@@ -11,6 +11,9 @@ from search.space.spec import Task
 BETWEEN = "|"
 """Stands between the classes of one image."""
 
+LARGEST = 1e100
+"""Of a number's amount: whatever a model puts out in float32 (up to 3e38 standard
+deviations), the sum of its squared errors is a float64 then."""
 _NO_CLASS = "the image's class; images in no class are for data: {task: multilabel}"
 
 
@@ -72,6 +75,11 @@ def _number(text: str) -> Label:
         return Label(
             fact=f"label {text!r} is not finite, so nothing can be learnt from it",
             fix="a number, or remove the line",
+        )
+    if abs(value) > LARGEST:
+        return Label(
+            fact=f"label {text!r} is too large: squared errors of such values cannot be added up",
+            fix=f"another unit: -{LARGEST:g} to {LARGEST:g}",
         )
     return Label(text=text.strip(), value=value)
 

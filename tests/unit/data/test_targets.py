@@ -125,6 +125,7 @@ def test_blanks_around_a_group_and_its_unicode_form_make_no_other_group(tmp_path
         pytest.param("regression", "nan", "'nan' is not finite", "a number", id="nan"),
         pytest.param("regression", "-inf", "'-inf' is not finite", "a number", id="inf"),
         pytest.param("regression", "1e999", "'1e999' is not finite", "a number", id="overflow"),
+        pytest.param("regression", "-5e303", "'-5e303' is too large", "1e+100", id="square"),
         pytest.param("regression", "", "label is empty", "the image's value", id="empty"),
         pytest.param("multiclass", '" "', "label is empty", "the image's class", id="blank"),
         pytest.param("multilabel", "cat||dog", "nothing on one side", "cat|dog", id="two_bars"),
@@ -151,6 +152,7 @@ def test_one_class_is_too_few_for_several() -> None:
     ("values", "fact"),
     [
         pytest.param([2.5] * 12, "to train on has the value 2.5; nothing", id="one_value"),
+        pytest.param([n * 1e-300 for n in range(12)], r"differ by 1.1e-299; squared", id="close"),
         pytest.param([1.0, 2.0], "2 images with a value, 10 are needed", id="too_few"),
     ],
 )

@@ -19,6 +19,8 @@ from sklearn import metrics as sk
 from torchvision.ops import sigmoid_focal_loss
 
 from search.backbones.catalogue import CATALOGUE
+from search.data.enough import CLOSEST
+from search.data.labels import LARGEST
 from search.data.targets import Scale
 from search.space.spec import LOSSES_OF, METRICS_OF, Task
 from search.training.checkpoint import load_trained
@@ -227,6 +229,18 @@ def test_numbers_are_learnt_the_same_in_every_unit(other: Other) -> None:
         assert other_unit.train_loss == pytest.approx(one.train_loss, rel=0.02)
         assert other_unit.metrics["mae"] == pytest.approx(1e3 * one.metrics["mae"], rel=0.05)
         assert other_unit.metrics["r2"] == pytest.approx(one.metrics["r2"], abs=0.1)
+
+
+@pytest.mark.parametrize("unit", [LARGEST, CLOSEST])
+def test_errors_of_the_widest_and_the_closest_values_can_be_squared(unit: float) -> None:
+    targets_N = np.linspace(-unit, unit, 12)
+    scale = Scale(mean=float(targets_N.mean()), std=float(targets_N.std()))
+    readout = Readout(task="regression", scale=scale)
+    outputs_N1 = torch.tensor([[torch.finfo(torch.float32).max], [0.0]] * 6)
+    assert readout.learnt(targets_N).std(correction=0).item() == pytest.approx(1.0)
+    with np.errstate(over="raise", under="raise"):
+        found = task_metrics("regression", readout.said(outputs_N1).numpy(), targets_N)
+    assert all(np.isfinite(value) and value for value in found.values())
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
