@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -14,6 +15,10 @@ BETWEEN = "|"
 LARGEST = 1e100
 """Of a number's amount: whatever a model puts out in float32 (up to 3e38 standard
 deviations), the sum of its squared errors is a float64 then."""
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf(?:inity)?)", re.I
+)
+"""What is read: Python itself takes 1_000 and other scripts' digits, too."""
 _NO_CLASS = "the image's class; images in no class are for data: {task: multilabel}"
 
 
@@ -71,6 +76,11 @@ def _number(text: str) -> Label:
             fact=f"label {text!r} is no number, data.task is regression",
             fix=comma if "," in text and _finite(comma) else "a number, e.g. 12.5",
         )
+    if not _NUMBER.fullmatch(text.strip()):
+        return Label(
+            fact=f"label {text!r} is no plain number: digits 0 to 9, a point, an exponent",
+            fix=repr(value).removesuffix(".0") if math.isfinite(value) else "a number, e.g. 12.5",
+        )
     if not math.isfinite(value):
         return Label(
             fact=f"label {text!r} is not finite, so nothing can be learnt from it",
@@ -85,7 +95,4 @@ def _number(text: str) -> Label:
 
 
 def _finite(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
+    return _NUMBER.fullmatch(text) is not None and math.isfinite(float(text))

@@ -125,6 +125,9 @@ def test_blanks_around_a_group_and_its_unicode_form_make_no_other_group(tmp_path
         pytest.param("regression", "nan", "'nan' is not finite", "a number", id="nan"),
         pytest.param("regression", "-inf", "'-inf' is not finite", "a number", id="inf"),
         pytest.param("regression", "1e999", "'1e999' is not finite", "a number", id="overflow"),
+        pytest.param("regression", "1_000", "'1_000' is no plain number", "1000", id="underscore"),
+        pytest.param("regression", "\uff11\uff12", "is no plain number", "12", id="full_width"),
+        pytest.param("regression", "\u0663.5", "is no plain number", "3.5", id="arabic"),
         pytest.param("regression", "-5e303", "'-5e303' is too large", "1e+100", id="square"),
         pytest.param("regression", "", "label is empty", "the image's value", id="empty"),
         pytest.param("multiclass", '" "', "label is empty", "the image's class", id="blank"),
@@ -141,6 +144,13 @@ def test_a_label_that_the_task_cannot_use_is_refused_at_its_line(
     assert problem.place.line == 3
     assert fact in problem.fact
     assert fix in problem.fix
+
+
+def test_numbers_are_read_in_every_plain_spelling(manifest: Written) -> None:
+    texts = ["7", "+8", "-.5", "1.", "1e3", "2.5E-1", " 7 "]
+    lines = "\n".join(f"{n}.png,{text}" for n, text in enumerate(texts))
+    listing = list_manifest(manifest(lines), name="m.csv", task="regression")
+    assert [image.value for image in listing.images] == [7.0, 8.0, -0.5, 1.0, 1000.0, 0.25, 7.0]
 
 
 def test_one_class_is_too_few_for_several() -> None:
