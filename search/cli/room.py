@@ -99,11 +99,13 @@ def checkpoint_bytes(
         averages: Whether trials can keep averages of their weights (``ema``).
 
     Returns:
-        ``checkpoint_bytes(25_000_000, keep=3, running=2, default=True)`` is
-        6 trials x 25 M x 4 bytes x (weights + 2 moments) = 1.8 GB.
+        ``checkpoint_bytes(25_000_000, keep=3, running=2, default=True)`` is 25 M x 4
+        bytes x (4 trials x the best weights + 2 trials x (these, and twice what they
+        go on from: weights + 2 moments)) = 1.8 GB.
     """
-    copies = 1 + OPTIMISER_STATES + averages
-    return (keep + running + default) * parameters * FLOAT * copies
+    to_go_on = 1 + OPTIMISER_STATES + averages
+    copies = (keep + default) + running * (1 + 2 * to_go_on)
+    return parameters * FLOAT * copies
 
 
 def lacking(

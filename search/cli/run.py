@@ -228,7 +228,8 @@ def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder
     from search.space.narrow import narrow
     from search.study.opening import StudyFacts, open_study
     from search.training.config import SETTINGS
-    from search.tuning.homes import settle_in
+    from search.tuning.homes import homes_of, settle_in
+    from search.tuning.retention import tidy
 
     names = tuple(backbone.name for backbone in ready.backbones)
     narrowed, _ = narrow(spec, names, SETTINGS)
@@ -247,6 +248,8 @@ def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder
         lease=lease,
     )
     settle_in(recorder, folder, storage=spec.storage)
+    view = recorder.view()
+    tidy(view, homes_of(view, folder), spec.checkpoints.keep, recorder.default_number)
     write_whole(folder / TABLE, ready.table.read_bytes())
     return recorder
 

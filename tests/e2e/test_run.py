@@ -73,6 +73,9 @@ def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
         query = "SELECT count(*) FROM trial_system_attributes WHERE key LIKE 'artifacts:%'"
         assert connection.execute(query).fetchone() == (3 * len(NAMES),)
 
+    trials = workplace.folder / "studies" / "tiny" / "trials"
+    assert {file.name for file in trials.rglob("*.safetensors")} == {"best.safetensors"}
+
     # The export alone, elsewhere, gives the recorded figure from the files.
     elsewhere = shutil.copytree(export, tmp_path / "elsewhere")
     done = workplace.run("predict", str(elsewhere), "images", "--json")

@@ -72,7 +72,7 @@ def damaged_checkpoints(folder: Path) -> Row:
     faults = [] if first.wait() == 0 else [f"undisturbed: {first.error_text[-400:]}"]
     place = Place(folder / "damaged", trials=1, epochs=EPOCHS, scheduler="none")
     checkpoints = place.study / "trials" / "00000"
-    foreign = undisturbed.study / "trials" / "00001" / "last.safetensors"
+    foreign = undisturbed.study / "trials" / "00001" / "best.safetensors"  # all that stays
     kinds = ("truncated", "flipped", "foreign", "empty")
     survived = 0
     for kind in (*kinds, ""):

@@ -22,7 +22,7 @@ from tests.faults.place import Place, Start
 from tests.faults.row import Row
 
 INJECT = Path(__file__).parent / "inject"
-SEEN_BY_OTHERS = (": commit ", ": CREATE ", ": rename ")
+SEEN_BY_OTHERS = (": commit ", ": CREATE ", ": rename ", ": link ")
 """The writes that a later run can see: files that appear whole, and the database."""
 TRIALS = 2
 

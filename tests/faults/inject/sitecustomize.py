@@ -89,7 +89,7 @@ def watch_files(event: str, arguments: tuple[object, ...]) -> None:
             if place is not None:
                 reached(f"write {place}")
     elif event in _CHANGES:
-        place = named(arguments[1] if event == "os.rename" else arguments[0])
+        place = named(arguments[event in ("os.rename", "os.link")])
         if place is not None and not (event == "os.mkdir" and os.path.isdir(str(arguments[0]))):
             reached(f"{event.removeprefix('os.')} {place}")
 

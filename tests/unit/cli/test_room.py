@@ -32,11 +32,11 @@ NEEDS = (
 
 
 def test_checkpoints_are_those_kept_those_running_and_the_default_ones() -> None:
-    # (3 kept + 2 running + 1 default) x 25 M parameters x 4 bytes x (weights + 2 moments)
+    # 25 M parameters x 4 bytes x (3 kept + 1 default + 2 running x (1 + 2 x (weights + 2 moments)))
     assert checkpoint_bytes(25_000_000, keep=3, running=2, default=True) == 1_800_000_000
-    assert checkpoint_bytes(25_000_000, keep=0, running=1, default=False) == 300_000_000
+    assert checkpoint_bytes(25_000_000, keep=0, running=1, default=False) == 700_000_000
     one = checkpoint_bytes(25_000_000, keep=0, running=1, default=False, averages=True)
-    assert one == 400_000_000
+    assert one == 900_000_000
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_a_study_will_write_is_found_from_its_space_and_images(
     fact = caught.value.problems[0].fact
     assert "decoded images 41 MiB" in fact  # 1000 x 120 x 120 x 3 bytes
     assert "weights to download 97 MiB" in fact  # 25.6 M x 4 bytes
-    assert "checkpoints of 3 trials 877 MiB" in fact  # 3 x 97.5 MiB x 3
+    assert "checkpoints of 3 trials 877 MiB" in fact  # 97.5 MiB x (2 + 1 + 2 x 3)
     assert "reserve 500 MiB" in fact
     room = Disk(device=1, free=2 * GIB)
     found = check_room(spec, table, ["resnet50"], tmp_path / "cache", disk=lambda _: room)

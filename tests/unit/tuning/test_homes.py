@@ -119,6 +119,26 @@ def test_a_folder_that_takes_nothing_is_said_and_the_old_files_stay(
     assert (goes_on / "last.safetensors").exists()
 
 
+def test_a_settled_trial_keeps_its_best_weights_alone_and_one_that_goes_on_keeps_all(
+    recorder: Recorder, tmp_path: Path
+) -> None:
+    home = tmp_path / "flowers"
+    settle_in(recorder, home, storage=STORAGE)
+    for number in (0, 1, 2):
+        _write(home, number, "best", "last", "last.previous")
+    settled, waits = trial_folder(home / TRIALS, 0), trial_folder(home / TRIALS, 2)
+    (settled / ".last.77.part").write_text("half, of a worker that was killed")
+    (settled / "curves.json").write_text("{}")
+    view = recorder.view()
+    for _ in range(2):  # again after a crash in between
+        tidy(view, homes_of(view, home), 2, None)
+        assert sorted(os.listdir(settled)) == ["best.safetensors", "curves.json"]
+        assert len(os.listdir(waits)) == 3
+        (settled / "last.previous.safetensors").write_text("left by a crash")
+    tidy(view, homes_of(view, home), 2, None)
+    assert checkpoints_of(homes_of(view, home), 0) == settled
+
+
 def test_what_is_not_kept_is_deleted_wherever_it_is(recorder: Recorder, tmp_path: Path) -> None:
     old, new = tmp_path / "old" / "flowers", tmp_path / "new" / "flowers"
     settle_in(recorder, old, storage=STORAGE)
