@@ -26,6 +26,8 @@ NAMES: dict[Task, str] = {
     "regression": "ridge regression",
 }
 _ITERATIONS = 1_000
+_MANY_CLASSES = "The number of unique classes is greater than 50% of the number of samples"
+"""What scikit-learn says of two images a class: that they may be numbers. They are not."""
 
 
 def fitted(task: Task, features_NF: Floats, targets: Targets, *, outputs: int, c: float) -> Says:
@@ -70,6 +72,7 @@ def _logistic(features_NF: Floats, labels_N: Targets, classes: int, c: float) ->
     model = LogisticRegression(C=c, max_iter=_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", _MANY_CLASSES, UserWarning)
         model.fit(features_NF, labels_N)
 
     def says(found_NF: Floats) -> Floats:
