@@ -22,6 +22,7 @@ from search.cli.measures_view import (
     confusion_lines,
     difference,
     few_images,
+    has_intervals,
     tells,
     with_interval,
 )
@@ -73,7 +74,10 @@ class FinalDocument:
     storage: str
     """Without its password."""
     seconds: float
-    """Wall time over all runs of the study."""
+    """Wall time over all runs of the study: of its trials."""
+    command: float = 0.0
+    """Seconds that this command took, with what comes before and after the trials; 0 says
+    nothing of it."""
     export: Path | None = None
     """The folder of the winner's model, as it should be typed."""
     runner_up: int | None = None
@@ -133,8 +137,8 @@ def final_lines(document: FinalDocument, *, width: int | None) -> list[str]:
     else:
         lines += ["", *_best(best, document.objective, width)]
         if best.test is not None:
-            lines += ["", *_measures(best.test, document, width)]
-            lines += _differences(document, width)
+            measures = _measures(best.test, document, width)
+            lines += ["", *measures, *_differences(document, width, above=has_intervals(measures))]
             if best.test.classes:
                 lines += ["", *class_lines(best.test)]
             if best.test.cells:
@@ -152,9 +156,10 @@ def _heading(document: FinalDocument) -> str:
         for state in _ORDER
         if document.counts.get(state, 0)
     )
+    whole = f"; this command took {duration(document.command)}" if document.command else ""
     return (
         f"{printable(document.study)}: {settled} settled"
-        f"{f' ({parts})' if parts else ''} in {duration(document.seconds)}"
+        f"{f' ({parts})' if parts else ''} in {duration(document.seconds)}{whole}"
     )
 
 
@@ -206,7 +211,7 @@ def _measures(test: TestResult, document: FinalDocument, width: int | None) -> l
 
     heading = f"test  n {test.n}, 95 % intervals"
     for shown in (lines(best=True, baselines=True), lines(best=True, baselines=False)):
-        if fits(shown, width):
+        if fits(shown, width) and has_intervals(shown):
             return [heading, *shown]
     return [f"test  n {test.n}", *lines(best=False, baselines=False)]
 
@@ -216,7 +221,8 @@ _SCARCE = 10
 draws from what was seen, and a class that was right every time has no spread."""
 
 
-def _differences(document: FinalDocument, width: int | None) -> list[str]:
+def _differences(document: FinalDocument, width: int | None, *, above: bool) -> list[str]:
+    """With a warning where they say too little; ``above`` where intervals were shown."""
     rows = []
     for each in document.baselines:
         if each.comparison is None:
@@ -239,8 +245,11 @@ def _differences(document: FinalDocument, width: int | None) -> list[str]:
             fewest = min(each.support for each in scarce)
             text = (
                 f"warning: {len(scarce)} of {len(test.classes)} classes have fewer "
-                f"than {_SCARCE} test images (the fewest: {fewest}): the intervals above are "
-                "too narrow to be relied on"
+                f"than {_SCARCE} test images (the fewest: {fewest}): "
+            ) + (
+                "the intervals above are too narrow to be relied on"
+                if above or has_intervals(lines)
+                else "too few to say how far these figures can be relied on"
             )
             lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
     return lines

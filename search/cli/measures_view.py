@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from search.cli.columns import align, fits, indent
@@ -37,6 +38,11 @@ def calibration_error(test: TestResult, *, bounds: bool) -> str:
     low, high = test.calibration_interval.low, test.calibration_interval.high
     value, *spread = (metric(each, _CALIBRATION) for each in (test.calibration.error, low, high))
     return f"{value} [{', '.join(spread)}]" if bounds and low < high else value
+
+
+def has_intervals(lines: Iterable[str]) -> bool:
+    """Whether any interval is shown in lines of measures or differences."""
+    return any("[" in line for line in lines)
 
 
 def tells(comparison: Comparison) -> bool:

@@ -224,7 +224,7 @@ def _results(study: StudyView) -> list[str]:
     winner = study.winner
     if not isinstance(stored, dict) or winner is None or stored.get("trial") != winner.number:
         return []
-    from search.cli.measures_view import with_interval
+    from search.cli.measures_view import has_intervals, with_interval
     from search.export.results import FinalResults
 
     results = FinalResults.from_json(stored)
@@ -234,8 +234,9 @@ def _results(study: StudyView) -> list[str]:
         for each in results.baselines
         if each.test is not None
     ]
-    heading = f"test {results.objective}, n {results.test.n}, 95 % intervals"
-    return ["", heading, *indent(align(rows))]
+    lines = indent(align(rows))
+    intervals = ", 95 % intervals" if has_intervals(lines) else ""
+    return ["", f"test {results.objective}, n {results.test.n}{intervals}", *lines]
 
 
 def _state(trial: TrialView) -> str:

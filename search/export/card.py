@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from search.data.store import decoded_side
-from search.export.card_tasks import kind, learnt, outputs, tested, thresholds, title
+from search.export.card_tasks import has_intervals, kind, learnt, outputs, tested, thresholds, title
 from search.export.contents import CARD_FILE, INFO_FILE, WEIGHTS_FILE, ModelInfo
 from search.export.escape import markdown
 from search.export.report import ClassScore, Interval, TestResult
@@ -150,12 +150,12 @@ def _figures(info: ModelInfo) -> list[str]:
             (
                 name,
                 metric(info.validation.get(name), name),
-                f"{metric(info.test.metrics[name], name)} "
+                f"{metric(info.test.metrics[name], name)}"
                 f"{_bounds(info.test.intervals[name], name)}",
             )
             for name in names
         ]
-        test = f"test, n = {info.test.n}, 95 % interval"
+        test = f"test, n = {info.test.n}" + (", 95 % interval" if has_intervals(info) else "")
     lines = _table("## How good it is", ("metric", f"validation, n = {count}", test), rows)
     if info.test is None:
         return [
@@ -202,7 +202,7 @@ def _with_intervals(score: ClassScore) -> list[str]:
     if score.intervals is None:
         return values
     return [
-        f"{value} {_bounds(spread, 'recall')}"
+        f"{value}{_bounds(spread, 'recall')}"
         for value, spread in zip(values, score.intervals, strict=True)
     ]
 
@@ -212,7 +212,7 @@ def _calibration(test: TestResult) -> list[str]:
         return []
     return [
         "",
-        f"Calibration error on test: {metric(test.calibration.error, _CALIBRATION)} "
+        f"Calibration error on test: {metric(test.calibration.error, _CALIBRATION)}"
         f"{_bounds(test.calibration_interval, _CALIBRATION)}. It is the mean gap between the "
         "probability of the called class and how often it is right, over "
         f"{len(test.calibration.images)} bins of "
@@ -270,7 +270,10 @@ def _escaped(values: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _bounds(interval: Interval, of: str) -> str:
-    return f"[{metric(interval.low, of)}, {metric(interval.high, of)}]"
+    """After a figure; nothing where resampling gave an interval of no width."""
+    if not interval.low < interval.high:
+        return ""
+    return f" [{metric(interval.low, of)}, {metric(interval.high, of)}]"
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -46,8 +46,8 @@ def outputs(info: ModelInfo) -> str:
 def tested(info: ModelInfo) -> str:
     """How the test figures came about."""
     if info.learns.task == "multiclass":
-        return "The interval is a bootstrap over test images within each class."
-    interval = "The interval is a bootstrap over test images."
+        return _interval(info, " within each class")
+    interval = _interval(info)
     if info.learns.task == "regression":
         unit = _in_unit(info) or " in the unit of the labels"
         return f"mae and rmse are{unit}, loss in its square. {interval}"
@@ -55,6 +55,19 @@ def tested(info: ModelInfo) -> str:
         "On validation, F1 is of decisions at a probability of 0.5; on test, at the thresholds "
         f"below, which were tuned on validation. mAP needs none. {interval}"
     )
+
+
+def has_intervals(info: ModelInfo) -> bool:
+    """Whether any test figure has an interval of some width."""
+    return info.test is not None and any(
+        each.low < each.high for each in info.test.intervals.values()
+    )
+
+
+def _interval(info: ModelInfo, how: str = "") -> str:
+    if has_intervals(info):
+        return f"The interval is a bootstrap over test images{how}."
+    return f"There is no interval: resampling the test images{how} gives the same figures again."
 
 
 def thresholds(info: ModelInfo) -> Sequence[tuple[str, str]]:

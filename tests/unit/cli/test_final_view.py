@@ -136,6 +136,28 @@ def test_a_class_with_few_test_images_leaves_no_flat_verdict(
     assert "1 of 2 classes have fewer than 10 test images (the fewest: 9)" in text
 
 
+@pytest.mark.parametrize("width", [80, None])
+def test_nothing_is_said_of_intervals_where_none_is_shown(
+    document: FinalDocument, width: int | None
+) -> None:
+    # one test image a class: resampling within the class draws the same images again
+    names = tuple(f"class {number}" for number in range(30))
+    rng = np.random.default_rng(0)
+    best, other = (
+        measure(rng.dirichlet(np.ones(30), size=30), np.arange(30), names, seed=0, resamples=50)
+        for _ in range(2)
+    )
+    assert document.best is not None
+    alone = replace(
+        document,
+        best=replace(document.best, test=best),
+        baselines=(Baseline(name="default", test=other, comparison=comparison(0.0, 0.0)),),
+    )
+    text = " ".join(" ".join(final_lines(alone, width=width)).split())
+    assert "interval" not in text
+    assert "(the fewest: 1): too few to say how far these figures can be relied on" in text
+
+
 def test_a_second_model_is_offered_where_its_weights_are_kept(document: FinalDocument) -> None:
     assert any(
         "search export solar-cells --trial 3" in line for line in final_lines(document, width=80)
@@ -157,6 +179,13 @@ def test_a_pruned_winner_is_said_to_be_one(document: FinalDocument) -> None:
     assert document.best is not None
     pruned = replace(document, best=replace(document.best, state=State.PRUNED))
     assert any("no trial completed" in line for line in final_lines(pruned, width=80))
+
+
+def test_the_time_of_the_command_is_said_beside_that_of_the_trials(
+    document: FinalDocument,
+) -> None:
+    heading = final_lines(replace(document, command=278.0), width=None)[1]
+    assert heading.endswith(" in 3 min 12 s; this command took 4 min 38 s")
 
 
 def test_without_a_best_there_is_no_model_to_use(document: FinalDocument) -> None:
