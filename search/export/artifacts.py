@@ -22,6 +22,13 @@ from PIL import Image
 from search.data.decode import BadImage, checked_square
 from search.data.images import ImageRow, ImageTable
 from search.export import charts
+from search.export.artifacts_tasks import (
+    Said,
+    label_error,
+    label_figures,
+    value_error,
+    value_figures,
+)
 from search.export.charts import Line, Tile, png
 from search.space.spec import Metric
 from search.study.artifacts import NAMES
@@ -85,7 +92,7 @@ class Artifacts:
         if curves is not None and curves["epochs"]:
             files |= self._curves(curves["epochs"])
         if validation is not None:
-            files |= self._matrix(validation) | self._errors(validation)
+            files |= self._figures(validation) | self._errors(validation)
         return files
 
     def _curves(self, epochs: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
@@ -106,6 +113,15 @@ class Artifacts:
             "curves.png": png(charts.curves(panels, best)),
         }
 
+    def _figures(self, validation: Mapping[str, Any]) -> dict[str, bytes]:
+        if self._table.task == "multilabel":
+            document, picture = label_figures(self._table.classes, validation)
+            return {"confusion_matrix.json": _text(document), "confusion_matrix.png": png(picture)}
+        if self._table.task == "regression":
+            document, picture = value_figures(self._table.unit, validation)
+            return {"predictions.json": _text(document), "predictions.png": png(picture)}
+        return self._matrix(validation)
+
     def _matrix(self, validation: Mapping[str, Any]) -> dict[str, bytes]:
         classes, cells = self._table.classes, validation["cells"]
         document = {
@@ -122,24 +138,25 @@ class Artifacts:
         }
 
     def _errors(self, validation: Mapping[str, Any]) -> dict[str, bytes]:
-        classes = self._table.classes
-        errors = [
-            {**error, "true": classes[error["true"]], "called": classes[error["called"]]}
-            for error in validation["worst"]
-        ]
-        shown = [
-            Tile(
-                image=self._image(error["file"]),
-                words=(
-                    f"is {error['true']}",
-                    f"called {error['called']}",
-                    f"{error['probability_of_called']:.3f}, is {error['probability_of_true']:.3f}",
-                ),
-            )
-            for error in errors
-        ]
+        said = [self._error(error) for error in validation["worst"]]
+        shown = [Tile(image=self._image(each.file), words=each.words) for each in said]
+        errors = [dict(each.document) for each in said]
         document = {"part": "validation", "epoch": validation["epoch"], "errors": errors}
         return {"worst_errors.json": _text(document), "worst_errors.png": png(charts.tiles(shown))}
+
+    def _error(self, error: Mapping[str, Any]) -> Said:
+        classes = self._table.classes
+        if self._table.task == "multilabel":
+            return label_error(classes, error)
+        if self._table.task == "regression":
+            return value_error(self._table.unit, error)
+        true, called = classes[error["true"]], classes[error["called"]]
+        sure = f"{error['probability_of_called']:.3f}, is {error['probability_of_true']:.3f}"
+        return Said(
+            file=error["file"],
+            document={**error, "true": true, "called": called},
+            words=(f"is {true}", f"called {called}", sure),
+        )
 
     def _image(self, file: str) -> Image.Image | None:
         if file not in self._small:

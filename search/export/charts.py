@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from search.problems import printable
 
-_INK, _FAINT, _PAPER = (40, 40, 40), (200, 200, 200), (255, 255, 255)
-_COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
+INK, FAINT, PAPER = (40, 40, 40), (200, 200, 200), (255, 255, 255)
+COLOURS = ((0, 114, 178), (213, 94, 0), (0, 158, 115))
 """Of Okabe and Ito's palette: told apart by everyone."""
 _WIDTH, _HEIGHT, _MARGIN = 480, 260, 48
 TILE = 96
@@ -61,7 +61,7 @@ def curves(panels: Sequence[Sequence[Line]], best: int | None) -> Image.Image:
         panels: Lines of each, on an axis of their own.
         best: Epoch to mark, 1-based.
     """
-    picture = Image.new("RGB", (_WIDTH, _HEIGHT * len(panels)), _PAPER)
+    picture = Image.new("RGB", (_WIDTH, _HEIGHT * len(panels)), PAPER)
     draw = ImageDraw.Draw(picture)
     for number, lines in enumerate(panels):
         _panel(draw, lines, best, top=number * _HEIGHT)
@@ -81,23 +81,23 @@ def _panel(draw: ImageDraw.ImageDraw, lines: Sequence[Line], best: int | None, t
         x = left + (right - left) * ((epoch - 1) / (epochs - 1) if epochs > 1 else 0.5)
         return x, bottom - (bottom - upper) * (value - low) / (high - low)
 
-    draw.rectangle((left, upper, right, bottom), outline=_FAINT)
+    draw.rectangle((left, upper, right, bottom), outline=FAINT)
     if best is not None:
         x, _ = at(best, low)
-        draw.line((x, upper, x, bottom), fill=_FAINT, width=2)
+        draw.line((x, upper, x, bottom), fill=FAINT, width=2)
     for value, y in ((high, upper), (low, bottom)):
-        draw.text((left - 4, y), f"{value:.3g}", fill=_INK, font=_font(11), anchor="rm")
-    draw.text((left, bottom + 4), "1", fill=_INK, font=_font(11), anchor="ma")
-    draw.text((right, bottom + 4), f"{epochs}", fill=_INK, font=_font(11), anchor="ra")
-    draw.text(((left + right) / 2, bottom + 4), "epoch", fill=_INK, font=_font(11), anchor="ma")
+        draw.text((left - 4, y), f"{value:.3g}", fill=INK, font=font(11), anchor="rm")
+    draw.text((left, bottom + 4), "1", fill=INK, font=font(11), anchor="ma")
+    draw.text((right, bottom + 4), f"{epochs}", fill=INK, font=font(11), anchor="ra")
+    draw.text(((left + right) / 2, bottom + 4), "epoch", fill=INK, font=font(11), anchor="ma")
     across = float(left)
-    for line, colour in zip(lines, _COLOURS, strict=False):
+    for line, colour in zip(lines, COLOURS, strict=False):
         points = [at(n, value) for n, value in enumerate(line.values, 1) if value is not None]
         draw.line(points, fill=colour, width=2)
         for place, height in points if len(points) <= _NAMED else ():
             draw.ellipse((place - 2, height - 2, place + 2, height + 2), fill=colour)
-        draw.text((across, upper - 6), line.name, fill=colour, font=_font(13), anchor="ls")
-        across += draw.textlength(line.name, font=_font(13)) + 16
+        draw.text((across, upper - 6), line.name, fill=colour, font=font(13), anchor="ls")
+        across += draw.textlength(line.name, font=font(13)) + 16
 
 
 def matrix(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Image.Image:
@@ -113,32 +113,30 @@ def matrix(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Image.Image:
         totals[true] += count
     if len(names) > _NAMED:
         side = max(1, _LARGEST // len(names))
-        picture = Image.new("RGB", (side * len(names), side * len(names)), _PAPER)
+        picture = Image.new("RGB", (side * len(names), side * len(names)), PAPER)
         draw = ImageDraw.Draw(picture)
         for true, called, count in cells:
             shade = _shade(count / totals[true])
             x, y = called * side, true * side
             draw.rectangle((x, y, x + side - 1, y + side - 1), fill=shade)
         return picture
-    labels = [_cut(name) for name in names]
-    font, side = _font(12), 34
-    edge = 16 + math.ceil(max(font.getlength(label) for label in labels))
-    picture = Image.new(
-        "RGB", (edge + side * len(names) + 8, edge + side * len(names) + 24), _PAPER
-    )
+    labels = [cut(name) for name in names]
+    letters, side = font(12), 34
+    edge = 16 + math.ceil(max(letters.getlength(label) for label in labels))
+    picture = Image.new("RGB", (edge + side * len(names) + 8, edge + side * len(names) + 24), PAPER)
     draw = ImageDraw.Draw(picture)
     for place, label in enumerate(labels):
         middle = 24 + side * place + side / 2
-        draw.text((edge - 6, middle), label, fill=_INK, font=font, anchor="rm")
+        draw.text((edge - 6, middle), label, fill=INK, font=letters, anchor="rm")
         _upright(picture, label, x=edge + side * place + side // 2, y=28 + side * len(names))
     for true, called, count in cells:
         share = count / totals[true]
         x, y = edge + called * side, 24 + true * side
         draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_shade(share))
-        ink = _PAPER if share > 0.5 else _INK
-        draw.text((x + side / 2, y + side / 2), f"{count}", fill=ink, font=font, anchor="mm")
-    draw.rectangle((edge, 24, edge + side * len(names), 24 + side * len(names)), outline=_FAINT)
-    draw.text((edge, 18), "true class by called class, images", fill=_INK, font=font, anchor="ls")
+        ink = PAPER if share > 0.5 else INK
+        draw.text((x + side / 2, y + side / 2), f"{count}", fill=ink, font=letters, anchor="mm")
+    draw.rectangle((edge, 24, edge + side * len(names), 24 + side * len(names)), outline=FAINT)
+    draw.text((edge, 18), "true class by called class, images", fill=INK, font=letters, anchor="ls")
     return picture
 
 
@@ -146,40 +144,40 @@ def tiles(shown: Sequence[Tile], *, columns: int = 4) -> Image.Image:
     """Images in rows, with their words under them."""
     wide, high = TILE + 72, TILE + 16 * max((len(tile.words) for tile in shown), default=0) + 12
     rows = max(1, -(-len(shown) // columns))
-    picture = Image.new("RGB", (columns * wide + 8, rows * high + 8), _PAPER)
+    picture = Image.new("RGB", (columns * wide + 8, rows * high + 8), PAPER)
     draw = ImageDraw.Draw(picture)
     for number, tile in enumerate(shown):
         x, y = 8 + number % columns * wide, 8 + number // columns * high
         if tile.image is None:
-            draw.rectangle((x, y, x + TILE, y + TILE), outline=_FAINT)
+            draw.rectangle((x, y, x + TILE, y + TILE), outline=FAINT)
         else:
             picture.paste(tile.image.resize((TILE, TILE)), (x, y))
         for place, words in enumerate(tile.words):
-            draw.text((x, y + TILE + 2 + 16 * place), _cut(words), fill=_INK, font=_font(12))
+            draw.text((x, y + TILE + 2 + 16 * place), cut(words), fill=INK, font=font(12))
     if not shown:
-        draw.text((8, 8), "no errors", fill=_INK, font=_font(13))
+        draw.text((8, 8), "no errors", fill=INK, font=font(13))
     return picture
 
 
 def _upright(picture: Image.Image, text: str, *, x: int, y: int) -> None:
     """Text that reads upwards, its end under ``y``."""
-    font = _font(12)
-    strip = Image.new("RGB", (math.ceil(font.getlength(text)) + 2, 16), _PAPER)
-    ImageDraw.Draw(strip).text((0, 0), text, fill=_INK, font=font)
+    letters = font(12)
+    strip = Image.new("RGB", (math.ceil(letters.getlength(text)) + 2, 16), PAPER)
+    ImageDraw.Draw(strip).text((0, 0), text, fill=INK, font=letters)
     picture.paste(strip.rotate(90, expand=True), (x - 8, y))
 
 
 def _shade(share: float) -> tuple[int, int, int]:
-    red, green, blue = (round(255 - (255 - each) * share) for each in _COLOURS[0])
+    red, green, blue = (round(255 - (255 - each) * share) for each in COLOURS[0])
     return red, green, blue
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """One line that is not too long. The font has Latin letters alone; the JSON has all."""
     text = printable(text).replace("\t", " ")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 @lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

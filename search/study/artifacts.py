@@ -34,6 +34,8 @@ NAMES = (
     "curves.json",
     "confusion_matrix.json",
     "worst_errors.json",
+    "predictions.png",
+    "predictions.json",
 )
 """The files that a trial can have, as they are shown. Their places are in ids that are
 stored: add at the end."""

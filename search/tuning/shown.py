@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.data.targets import Targets
+from search.space.spec import Task
 from search.study.rows import plain
-from search.training.judged import curves, judged
+from search.training.judged import curves, judged, judged_labels, judged_values
 from search.training.report import EpochReport
 
 CURVES = "curves.json"
@@ -30,8 +32,8 @@ class Showing:
 
     Args:
         folder: The trial's.
-        labels_N: Classes of the validation part; None where an image is not in exactly
-            one class: then there are curves alone.
+        task: What is learnt.
+        targets: Of the validation part.
         files: Paths of its images, as the study's table has them.
         note: Told once what could not be written.
     """
@@ -39,12 +41,14 @@ class Showing:
     def __init__(
         self,
         folder: Path,
-        labels_N: NDArray[np.integer] | None,
+        task: Task,
+        targets: Targets,
         files: Sequence[str],
         note: Callable[[str], None],
     ) -> None:
         self._folder = folder
-        self._labels_N = labels_N
+        self._task = task
+        self._targets = targets
         self._files = files
         self._note = note
         self._told = False
@@ -53,8 +57,8 @@ class Showing:
         """After an epoch; ``found_NK`` where it is the best so far."""
         try:
             _write(self._folder / CURVES, {"epochs": curves(curve)})
-            if found_NK is not None and self._labels_N is not None:
-                document = judged(curve[-1].epoch, found_NK, self._labels_N)
+            if found_NK is not None:
+                document = self._judged(curve[-1], found_NK)
                 for error in document["worst"]:
                     error["file"] = self._files[error.pop("image")]
                 _write(self._folder / VALIDATION, document)
@@ -62,6 +66,13 @@ class Showing:
             if not self._told:
                 self._note(f"its curves and errors cannot be written: {error}")
             self._told = True
+
+    def _judged(self, report: EpochReport, found_NK: NDArray[np.floating]) -> dict[str, Any]:
+        if self._task == "multilabel":
+            return judged_labels(report.epoch, found_NK, self._targets, report.thresholds)
+        if self._task == "regression":
+            return judged_values(report.epoch, found_NK[:, 0], self._targets)
+        return judged(report.epoch, found_NK, self._targets)
 
 
 def _write(path: Path, document: dict[str, Any]) -> None:

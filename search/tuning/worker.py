@@ -121,7 +121,8 @@ class Worker:
             note=note,
             show=Showing(
                 folder,
-                data.val.labels if self._table.task == "multiclass" else None,
+                self._table.task,
+                data.val.labels,
                 [row.path for row in self._table.part("val")],
                 note,
             ),

@@ -48,6 +48,15 @@ def test_a_search_of_a_task_ends_with_a_model_whose_figures_predict_reproduces(
     assert tuple(best["test"]) == METRICS_OF[task]
     assert "linear_probe" in document["baselines"]
 
+    for number in range(2):
+        artifacts = workplace.folder / "studies" / "tiny" / "artifacts" / f"{number:05d}"
+        figures = "predictions" if task == "regression" else "confusion_matrix"
+        assert {path.name for path in artifacts.iterdir()} == {
+            f"{name}.{kind}"
+            for name in ("curves", figures, "worst_errors")
+            for kind in ("json", "png")
+        }
+
     export = workplace.folder / "studies" / "tiny" / "export"
     export.rename(workplace.folder / "elsewhere")  # nothing else of the study is needed
     info = json.loads((workplace.folder / "elsewhere" / "model.json").read_text())
