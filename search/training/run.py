@@ -23,6 +23,7 @@ from search.training.config import TrialConfig
 from search.training.ema import Ema
 from search.training.head import head_of
 from search.training.inputs import Geometry, TrialData
+from search.training.lean import keep_less
 from search.training.losses import Loss
 from search.training.optimiser import optimiser, unfreeze
 from search.training.phases import depth_at
@@ -110,6 +111,7 @@ def start(
         head=head_of(config),
     ).to(target, memory_format=torch.channels_last)
     set_stochastic_depth(staged, config.stochastic_depth)
+    keep_less(staged)
     depth = depth_at(config, 1)
     set_mode(staged, config, depth, training=True)
     geometry = Geometry(
