@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,10 @@ RESULTS = "results"
 """Attribute of the study: what the test set said, of which winner."""
 OPENED = "test_opened"
 """Attribute of the study: how often the test set was opened, by what for."""
+UNMEASURED = (
+    "the search is over, but the best trial is not measured on the test set yet: "
+    "the same command does that, and trains nothing again"
+)
 
 
 def conclude(
@@ -49,6 +54,24 @@ def conclude(
     if done is not None and done.trial == winner.number and Path(done.folder).is_dir():
         return
     listen(Measuring(what="exporting the best trial"))
+    try:
+        _measure(recorder, spec, ready, view, winner, folder=folder, cache=cache, listen=listen)
+    except SystemExit:  # a signal, which ends the run
+        listen(Note(text=UNMEASURED, level="warning"))
+        raise
+
+
+def _measure(
+    recorder: Recorder,
+    spec: StudySpec,
+    ready: Ready,
+    view: StudyView,
+    winner: TrialView,
+    *,
+    folder: Path,
+    cache: Path,
+    listen: Listener,
+) -> None:
     from search.data.manifest import load_table
     from search.export.finish import FinishJob, finish
     from search.export.trial import Candidate, Origin
@@ -115,17 +138,27 @@ def results_of(view: StudyView) -> FinalResults | None:
 
 def show(view: StudyView, spec: StudySpec, *, folder: Path, json: bool) -> None:
     """Print the end of a run, or its one JSON document."""
+    import psutil
+
     from search.study.storage import redact
 
-    document = final_document(view, spec, storage=redact(absolute_storage(spec.storage)))
+    document = final_document(
+        view,
+        spec,
+        storage=redact(absolute_storage(spec.storage)),
+        command=time.time() - psutil.Process().create_time(),
+    )
     if json:
         print(jsonlib.dumps(to_json(document), allow_nan=False))
     else:
         show_final(document)
 
 
-def final_document(view: StudyView, spec: StudySpec, *, storage: str) -> FinalDocument:
-    """The end of a run as one value."""
+def final_document(
+    view: StudyView, spec: StudySpec, *, storage: str, command: float = 0.0
+) -> FinalDocument:
+    """The end of a run, which took ``command`` seconds with all around its trials, as one
+    value."""
     winner = view.winner
     results = results_of(view)
     if winner is None or (results is not None and results.trial != winner.number):
@@ -153,6 +186,7 @@ def final_document(view: StudyView, spec: StudySpec, *, storage: str) -> FinalDo
         ),
         storage=storage,
         seconds=float(view.attributes.get("seconds", 0.0)),
+        command=command,
         export=None if results is None else _short(Path(results.folder)),
         runner_up=with_weights[0].number if with_weights else None,
         storage_flag="" if spec.storage == DEFAULT_STORAGE else f"--storage {storage}",

@@ -24,6 +24,7 @@ def evaluate(
     part: Part,
     *,
     progress: Callable[[int, int], None] | None = None,
+    answered: Callable[[int, int], None] | None = None,
 ) -> tuple[NDArray[np.floating], Targets]:
     """What the model says [N, K], and the targets, of one part, in the table's order.
 
@@ -32,6 +33,7 @@ def evaluate(
         table: Of the study.
         part: ``val`` or ``test``.
         progress: Called with how many images are decoded, of how many.
+        answered: The same of those that the model has said something of.
 
     Raises:
         SearchError: Exit.DATA, naming an image that can no longer be read, or
@@ -50,7 +52,7 @@ def evaluate(
                 fix="put the file back as it was before the first trial",
                 status=Exit.DATA,
             )
-    probabilities_NK, errors = predictor.probabilities(files, progress=progress)
+    probabilities_NK, errors = predictor.probabilities(files, progress=progress, answered=answered)
     if errors:
         first, reason = min(errors.items())
         raise RuntimeError(f"{files[first]} was decoded before the first trial, and now {reason}")

@@ -46,6 +46,12 @@ from search.problems import SearchError
 Probabilities: TypeAlias = NDArray[np.floating]
 PROBE = "linear-probe"
 """Name of what is kept of the linear probe."""
+_WORDS = {
+    "winner": "best trial",
+    "default": "default settings",
+    "linear_probe": "linear probe",
+}
+"""For the steps that are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +88,7 @@ def finish(
 
     Args:
         job: The winner, the baselines' inputs, and where to export to.
-        progress: Of decoding and features.
+        progress: Of decoding, answers and features, and which step has begun.
         opening: Called with ``winner``, ``default`` or ``linear_probe`` before
             the test set is opened for it.
 
@@ -104,15 +110,17 @@ def finish(
         opened[what] += 1
 
     model = contents(origin, job.winner)
-    seen = _trial(job, job.winner, model, "winner", _named(progress, "test, best trial"), count)
+    seen = _trial(job, job.winner, model, "winner", progress, count)
     targets = targets_of(table, table.part("test"))
     thresholds = model.info.learns.thresholds
+    progress(f"intervals of the {_WORDS['winner']}", 0, 0)
     winner = _Measured(
         probabilities_NK=seen.probabilities_NK,
         targets=targets,
         thresholds=thresholds,
         test=_measure(job, seen.probabilities_NK, targets, thresholds),
     )
+    progress(f"writing the {_WORDS['winner']}", 0, 0)
     folder = write_folder(target, model.measured(winner.test, on=seen.about["device"]))
     baselines = (
         _default(job, winner, progress, count),
@@ -165,16 +173,24 @@ def _trial(
     candidate: Candidate,
     model: ModelContents,
     what: str,
-    progress: Callable[[int, int], None],
+    progress: Progress,
     count: Callable[[str], None],
 ) -> Seen:
     """A trial through its own export; ``about`` has the device."""
+    words = _WORDS[what]
 
     def ask() -> Seen:
         with scratch(check_destination(job.destination)) as room:  # gone afterwards
+            progress(f"exporting the {words}", 0, 0)
             predictor = Predictor.open(write_folder(room / "model", model), device=job.device)
             count(what)
-            found_NK, _ = evaluate(predictor, job.origin.table, "test", progress=progress)
+            found_NK, _ = evaluate(
+                predictor,
+                job.origin.table,
+                "test",
+                progress=_named(progress, "decoding test images"),
+                answered=_named(progress, f"test, {words}"),
+            )
             return Seen(probabilities_NK=found_NK, about={"device": predictor.device})
 
     identity = {
@@ -204,10 +220,11 @@ def _default(
         model = contents(origin, default)
     except SearchError as error:
         return _missing("default", f"{who}: {error.problems[0].fact}")
-    seen = _trial(job, default, model, "default", _named(progress, "test, default settings"), count)
+    seen = _trial(job, default, model, "default", progress, count)
     info = model.info
     what = f"trial {default.number}, {info.architecture.backbone}, epoch {info.epoch}"
-    return _compared(job, "default", what, winner, seen.probabilities_NK, info.learns.thresholds)
+    thresholds = info.learns.thresholds
+    return _compared(job, "default", what, winner, seen.probabilities_NK, thresholds, progress)
 
 
 def _linear_probe(
@@ -225,6 +242,11 @@ def _linear_probe(
     # A random body is the winner's own; what is drawn of many images is not.
     random = not info.start_sha256
     seed = load_trained(job.winner.checkpoints).config.seed if random else job.seed
+
+    def told(done: int, total: int) -> None:
+        progress("linear probe", done, total)
+        if done == total:
+            progress("fitting the linear probe", 0, 0)
 
     def ask() -> Seen:
         from search.backbones.weights import load_state
@@ -251,7 +273,7 @@ def _linear_probe(
                 seed=seed,
                 device=device_of(job.device),
             ),
-            progress=lambda done, total: progress("linear probe", done, total),
+            progress=told,
         )
         about = {
             "strength": probe.strength,
@@ -274,7 +296,7 @@ def _linear_probe(
         f"C = {seen.about['strength']:g}, {seen.about['train_images']} images"
     )
     tuned = tuple(seen.about.get("thresholds", ()))
-    return _compared(job, "linear_probe", what, winner, seen.probabilities_NK, tuned)
+    return _compared(job, "linear_probe", what, winner, seen.probabilities_NK, tuned, progress)
 
 
 def _compared(
@@ -284,8 +306,10 @@ def _compared(
     winner: _Measured,
     found_NK: Probabilities,
     thresholds: tuple[float, ...],
+    progress: Progress,
 ) -> Baseline:
     """A baseline's figures, and the winner's lead over it."""
+    progress(f"intervals of the {_WORDS[name]}", 0, 0)
     return Baseline(
         name=name,
         what=what,

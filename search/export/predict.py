@@ -115,13 +115,31 @@ class Predictor:
         ]
 
     def probabilities(
-        self, files: Sequence[Path], *, progress: Callable[[int, int], None] | None = None
+        self,
+        files: Sequence[Path],
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        answered: Callable[[int, int], None] | None = None,
     ) -> tuple[NDArray[np.floating], dict[int, str]]:
-        """Float32 probabilities [N, K] of image files, or their float64 values [N, 1], and
-        reasons by row of those that could not be read (what is said of them is NaN)."""
+        """What the model says of image files.
+
+        Args:
+            files: Of images.
+            progress: Called with how many are decoded, of how many.
+            answered: The same of those that the model has said something of, or that
+                cannot be read.
+
+        Returns:
+            Float32 probabilities [N, K], or float64 values [N, 1], and reasons by row of
+            what could not be read (what is said of that is NaN).
+        """
+        import torch
+
         from search.training.predict import predict_probabilities
+        from search.training.prefix import chunk_size
         from search.training.readout import Readout
 
+        at_once = chunk_size(torch.device(self.device))  # what goes through together anyway
         image_size, preprocessing = self.info.architecture.image_size, self.info.preprocessing
         learns = self.info.learns
         readout = Readout(task=learns.task, scale=learns.scale)
@@ -135,14 +153,19 @@ class Predictor:
             progress=lambda done: None if progress is None else progress(done, len(files)),
         ):
             errors.update(some.errors)
-            result[list(some.rows)] = predict_probabilities(
-                self._staged,
-                some.images,
-                preprocessing=preprocessing,
-                image_size=image_size,
-                device=self.device,
-                readout=readout,
-            )
+            for start in range(0, len(some.rows), at_once):
+                chosen = np.arange(start, min(start + at_once, len(some.rows)))
+                result[[some.rows[each] for each in chosen]] = predict_probabilities(
+                    self._staged,
+                    some.images,
+                    preprocessing=preprocessing,
+                    image_size=image_size,
+                    device=self.device,
+                    rows=chosen,
+                    readout=readout,
+                )
+                if answered is not None:
+                    answered(some.rows[chosen[-1]] + 1, len(files))
         return result, errors
 
 

@@ -67,5 +67,6 @@ def test_a_signal_outside_trials_says_how_to_go_on_and_leaves_no_process(
     assert err == ""
     _, alive = psutil.wait_procs(started, timeout=2)
     assert not alive
+    assert ("not measured on the test set yet" in out) == moment.startswith("measuring")
     if moment.startswith("preparing"):
         assert not (workplace.folder / "studies" / "tiny").exists()

@@ -102,6 +102,32 @@ def test_the_results_say_what_was_chosen_and_how_it_compares(
     assert "frozen resnet18 at 32 px" in results.baseline("linear_probe").what
 
 
+def test_every_step_is_told_and_counts_are_of_images_that_were_answered(
+    job: FinishJob, tmp_path: Path
+) -> None:
+    steps: dict[str, tuple[int, int]] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        steps[what] = (done, total)
+
+    finish(replace(job, destination=tmp_path / "export"), progress=progress)
+    count = len(job.origin.table.part("test"))
+    told = [step for step in steps if not step.startswith("decoding")]
+    assert told == [
+        "exporting the best trial",
+        "test, best trial",
+        "intervals of the best trial",
+        "writing the best trial",
+        "exporting the default settings",
+        "test, default settings",
+        "intervals of the default settings",
+        "linear probe",
+        "fitting the linear probe",
+        "intervals of the linear probe",
+    ]
+    assert steps["test, best trial"] == steps["test, default settings"] == (count, count)
+
+
 def test_nothing_is_left_beside_the_export(results: FinalResults, job: FinishJob) -> None:
     assert sorted(os.listdir(job.destination.parent)) == ["cache", "export"]
     assert Path(results.folder) == job.destination.resolve()
