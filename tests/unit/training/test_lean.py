@@ -32,7 +32,7 @@ def gradients(staged: Staged) -> tuple[dict[str, Tensor], int]:
     images_BCHW = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         loss = staged(images_BCHW).square().sum()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     found = {name: p.grad for name, p in staged.model.named_parameters() if p.grad is not None}
     return found, sum(kept.values())
 
@@ -56,7 +56,7 @@ def test_gradients_at_the_edges_and_of_what_is_not_finite_are_torchs() -> None:
     y, z = lean(ours), nn.functional.relu6(theirs)
     assert torch.equal(y, z) or torch.equal(y.isnan(), z.isnan())
     (y * 3).sum().backward()
-    (z * 3).sum().backward()
+    (z * 3).sum().backward()  # type: ignore[no-untyped-call]
     assert ours.grad is not None
     assert theirs.grad is not None
     assert torch.equal(ours.grad, theirs.grad)
