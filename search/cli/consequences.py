@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from search.backbones.info import BackboneInfo
 from search.cli.figures import duration, millions
+from search.cli.hopeless import hopeless
 from search.cli.machine import Machine
 from search.problems import Problem
 from search.space.halving import Expected
@@ -99,7 +100,7 @@ def warnings(
                 "--address HOST:PORT of a cluster with GPUs, or search plan spaces/quick.yaml",
             )
         )
-    return found
+    return [*found, *hopeless(spec.space)]
 
 
 def _fastest_epoch(spec: StudySpec, backbone: Backbone, *, on_cpu: bool) -> float:
