@@ -9,10 +9,13 @@ problem into text. A failure of our own code is never a SearchError.
 from __future__ import annotations
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
+
+from search.synonyms import SYNONYMS
 
 
 class Exit(IntEnum):
@@ -153,19 +156,53 @@ def _width(text: str) -> int:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The known word nearest to ``word``, of equally near ones the first; else
-    an empty string.
+    """The known word that ``word`` most likely stands for; else an empty string.
 
-    Source: Ratcliff/Obershelp similarity of at least .6 (difflib).
+    In this order: the same but for case and hyphens; what other tools call it
+    (``synonyms.py``); one that begins as the other does; one that has all parts of it
+    (``f1`` in ``macro_f1``, ``vit_base`` in ``vit_b_16``); one that is written nearly
+    so. Of several the nearest, of equally near ones the first.
+
+    Source: Ratcliff/Obershelp similarity of at least .75 (difflib), or the same letters.
     """
     if len(word) > 64:  # no word that we know; the comparison is quadratic
         return ""
-    words = list(known)
-    near = difflib.get_close_matches(word, words, n=len(words) or 1, cutoff=0.6)
-    if not near:
-        return ""
-    best = _likeness(word, near[0])
-    return next(each for each in words if each in near and _likeness(word, each) == best)
+    words, typed = list(known), _bare(word)
+    for meant in (typed, *SYNONYMS.get(typed, ())):
+        for each in words:
+            if _bare(each) == meant:
+                return each
+    for fits in (_begins, _has_parts, _alike):
+        near = [each for each in words if fits(typed, _bare(each))]
+        if near:
+            return max(near, key=lambda each: _likeness(typed, _bare(each)))
+    return ""
+
+
+def _bare(word: str) -> str:
+    return word.lower().replace("-", "_").replace(" ", "_")
+
+
+def _begins(word: str, known: str) -> bool:
+    """Whether one begins with the other, and that says something."""
+    return min(len(word), len(known)) > 2 and (known.startswith(word) or word.startswith(known))
+
+
+def _has_parts(word: str, known: str) -> bool:
+    """Whether each part of ``word`` begins a part of ``known``, or the other way round;
+    one of them is the same."""
+    parts, there = (set(re.split(r"[_.:/]+", each)) - {""} for each in (word, known))
+    return any(len(part) > 1 for part in parts & there) and all(
+        any(one.startswith(part) or part.startswith(one) for one in there) for part in parts
+    )
+
+
+def _alike(word: str, known: str) -> bool:
+    """Whether they are written nearly the same."""
+    return sorted(word) == sorted(known) or _likeness(word, known) >= _NEAR
+
+
+_NEAR = 0.75
 
 
 def _likeness(word: str, known: str) -> float:

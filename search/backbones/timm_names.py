@@ -141,8 +141,8 @@ def _near(name: str) -> str:
     if dot and architecture in models:
         tags = [f"{PREFIX}{architecture}.{tag}" for tag in models[architecture]["tags"]]
         return f"one of {', '.join(tags)}" if tags else f"{PREFIX}{architecture}"
-    near = did_you_mean(name, [f"{PREFIX}{known}" for known in models])
-    return near or "search backbones 'timm:*' lists timm's names"
+    near = did_you_mean(architecture, models)
+    return f"{PREFIX}{near}" if near else "search backbones 'timm:*' lists timm's names"
 
 
 @lru_cache(maxsize=1)

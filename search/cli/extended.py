@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.cli.space_source import read_bytes
+from search.cli.space_source import at_hand, read_bytes
 from search.problems import did_you_mean, fail, printable
 from search.space.nodes import listed, short
 
@@ -48,7 +48,19 @@ def fetch(name: str) -> Extended:
         path = Path(name).expanduser()
     except RuntimeError:  # ~ of a user that there is not
         path = Path(name)
+    if _absent(path):
+        there = [*(f"{PREFIX}{each}" for each in _presets()), *map(str, at_hand(path.parent))]
+        near = did_you_mean(name.removesuffix(path.suffix), there)
+        fix = near or f"one of {listed(there)}; a relative path starts at the current folder"
+        raise fail(f"{name}: no such file", fix=fix)
     return Extended(file=name, text=read_bytes(path), identity=identity_of(path))
+
+
+def _absent(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except (OSError, ValueError):
+        return False  # what is wrong with it is told where it is read
 
 
 def identity_of(path: Path) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
-from search.problems import SearchError, fail
+from search.problems import SearchError, did_you_mean, fail
 from search.space.nodes import short
 
 LARGEST_READ = 1_000_000
@@ -16,11 +15,11 @@ def given(space: Path | None, command: str) -> Path:
     """The SPACE argument, or a SearchError that lists the spaces at hand."""
     if space is not None:
         return space
-    at_hand = _at_hand(Path("spaces"))
+    there = at_hand(Path("spaces"))
     raise fail(
         f"search {command} needs a space file",
-        fix=f"search {command} {at_hand[0]}" + _others(at_hand[1:])
-        if at_hand
+        fix=f"search {command} {there[0]}" + _others(there[1:])
+        if there
         else f"search {command} SPACE.yaml (how to write one: docs/space.md)",
     )
 
@@ -61,17 +60,18 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _not_found(path: Path) -> SearchError:
-    nearby = [*_at_hand(path.parent), *_at_hand(Path("spaces"))]
+    nearby = [*at_hand(path.parent), *at_hand(Path("spaces"))]
     names = {found.name: found for found in reversed(nearby)}
-    wanted = path.name if path.suffix in {".yaml", ".yml"} else f"{path.name}.yaml"
-    near = difflib.get_close_matches(wanted, list(names), n=1, cutoff=0.6)
+    wanted = path.stem if path.suffix in {".yaml", ".yml"} else path.name
+    stems = {name.removesuffix(found.suffix): found for name, found in names.items()}
+    near = did_you_mean(wanted, stems)
     if near:
-        return fail(f"{path}: no such file", fix=f"did you mean {names[near[0]]}?")
+        return fail(f"{path}: no such file", fix=f"did you mean {stems[near]}?")
     return fail(f"{path}: no such file", fix=_one_of(list(dict.fromkeys(nearby))))
 
 
 def _not_a_file(path: Path) -> SearchError:
-    inside = _at_hand(path)
+    inside = at_hand(path)
     if inside:
         return fail(f"{path}: a folder, not a space file", fix=_one_of(inside))
     return fail(
@@ -88,7 +88,7 @@ def _others(paths: list[Path]) -> str:
     return f" (or {', '.join(map(str, paths))})" if paths else ""
 
 
-def _at_hand(folder: Path) -> list[Path]:
+def at_hand(folder: Path) -> list[Path]:
     """The YAML files of a folder, sorted; none when it cannot be read."""
     try:
         return sorted(entry for entry in folder.iterdir() if entry.suffix in {".yaml", ".yml"})

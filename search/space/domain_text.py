@@ -99,11 +99,26 @@ def _words(allowed: tuple[Value, ...]) -> str:
 def _plain(node: Node, setting: Setting, known: Known, report: Report) -> PlacedBranch | None:
     """A plain value or a list of choices."""
     if isinstance(node, Items):
-        return _choice(node, setting, known, report)
+        branch = _choice(node, setting, known, report)
+        if branch is not None and setting.kind == "float":
+            _tell_two(branch, setting, report)
+        return branch
     value = setting_value(node, setting, known, report)
     if value is None:
         return None
     return PlacedBranch(domain=Fixed(value=value), place=node.place, listed=((value, node.place),))
+
+
+def _tell_two(branch: PlacedBranch, setting: Setting, report: Report) -> None:
+    """Two numbers are likely to be meant as the ends of a range."""
+    ends = sorted(float(value) for value, _ in branch.listed)
+    if len(ends) != 2 or not ends[0] or branch.place.file in report.inherited:
+        return  # 0 beside a number is off or on
+    log = ", log: true" if setting.low else ""
+    report.note(
+        branch.place,
+        f"{setting.name}: two choices; a range is {{float: [{ends[0]:g}, {ends[1]:g}]{log}}}",
+    )
 
 
 def _choice(node: Items, setting: Setting, known: Known, report: Report) -> PlacedBranch | None:

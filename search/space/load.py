@@ -17,7 +17,8 @@ from search.space.extends import KEY, Fetch, extend, no_files
 from search.space.firsts import read_first
 from search.space.full_depth import FullDepth, read_epochs_of
 from search.space.idle_checks import check_idle
-from search.space.nodes import Entries, Node, Scalar, Source, kind_of
+from search.space.misplaced import tell_unknown
+from search.space.nodes import Entries, Node, Source, kind_of
 from search.space.overrides import Override, apply
 from search.space.patience_section import read_patience
 from search.space.placed import Known, PlacedSpace
@@ -25,7 +26,7 @@ from search.space.points import grid_size, values
 from search.space.reach import is_fixed
 from search.space.reader import decode, read
 from search.space.report import Report
-from search.space.scalars import is_null, unknown_key
+from search.space.scalars import is_null
 from search.space.sections import (
     read_budget,
     read_cache,
@@ -186,7 +187,7 @@ class _Sections:
         report, known = self._report, self._known
         for entry in self._root.entries:
             if entry.name not in SECTIONS:
-                self._unknown(entry.key)
+                tell_unknown(entry, self._root, known.settings, SECTIONS, report)
         name, seed = read_study(self._of("study"), file, report)
         space = read_space(self._of("space"), known, report, lenient=self._lenient)
         self.origins = {param.name: param.node.place.file for param in space.params}
@@ -248,14 +249,6 @@ class _Sections:
             self._report.error(entry.key.place, f"{name} has no value", "give it one, or remove it")
             return None
         return entry.value
-
-    def _unknown(self, key: Scalar) -> None:
-        if key.raw in self._known.settings:
-            self._report.error(
-                key.place, f"{key.raw} is a setting of a trial", f"space: {{{key.raw}: ...}}"
-            )
-        else:
-            unknown_key(key, "a space file has no key", self._report, SECTIONS)
 
     def _check_search(self, spec: StudySpec, space: PlacedSpace) -> None:
         """What the sampler cannot do with this space, or would waste."""

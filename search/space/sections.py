@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
@@ -42,6 +42,14 @@ from search.space.spec import (
 
 SOURCES = ("path", "manifest", "sample")
 """The keys of ``data`` of which exactly one is set."""
+KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "budget": ("trials", "minutes", "stop_after"),
+        "data": (*SOURCES, "task", "unit", "split", "max_images", "max_bad"),
+        "resources": ("cpus_per_trial", "gpus_per_trial", "concurrency", "minutes_per_epoch"),
+    }
+)
+"""The keys of sections that are likely to be written at the top instead."""
 LABEL_FORMS: Mapping[Task, str] = MappingProxyType(
     {
         "multiclass": "label: a class",
@@ -56,8 +64,11 @@ SCHEDULERS: tuple[Literal["asha", "none"], ...] = ("asha", "none")
 
 def read_objective(node: Node, report: Report, task: Task = "multiclass") -> Metric:
     """The metric, one of the task's."""
-    metric = one_of(node, "objective", report, ALL_METRICS)
     own = METRICS_OF[task]
+    if isinstance(node, Scalar) and node.raw not in ALL_METRICS:
+        one_of(node, "objective", report, own)  # of the others only what was written is told
+        return own[0]
+    metric = one_of(node, "objective", report, ALL_METRICS)
     if metric is None or metric in own:
         return metric or own[0]
     others = [each for each in TASKS if metric in METRICS_OF[each]]
@@ -81,7 +92,7 @@ def read_data(
             f"{example}; or --data FOLDER",
         )
         return DataSpec()
-    known = (*SOURCES, "task", "unit", "split", "max_images", "max_bad")
+    known = KEYS["data"]
     fields = fields_of(node, "data", report, known, "{path: FOLDER}")
     if fields is None:
         return DataSpec()
@@ -195,7 +206,8 @@ def _epochs_example(node: Node) -> str:
 
 def read_sampler(node: Node, report: Report) -> SamplerSpec:
     """What proposes params."""
-    fields = fields_of(node, "sampler", report, ("name", "startup_trials"), _named(node, "tpe"))
+    keys = ("name", "startup_trials")
+    fields = fields_of(node, "sampler", report, keys, _named(node, SAMPLERS))
     if fields is None:
         return SamplerSpec()
 
@@ -208,7 +220,7 @@ def read_sampler(node: Node, report: Report) -> SamplerSpec:
 def read_scheduler(node: Node, report: Report) -> SchedulerSpec:
     """What decides at a report whether a trial goes on."""
     fields = fields_of(
-        node, "scheduler", report, ("name", "reduction_factor"), _named(node, "asha")
+        node, "scheduler", report, ("name", "reduction_factor"), _named(node, SCHEDULERS)
     )
     if fields is None:
         return SchedulerSpec()
@@ -230,15 +242,16 @@ def _scheduler(node: Node, what: str, report: Report) -> Literal["asha", "none"]
     return one_of(node, what, report, SCHEDULERS)
 
 
-def _named(node: Node, default: str) -> str:
-    word = node.raw if isinstance(node, Scalar) and isinstance(node.value, str) else default
-    return f"{{name: {word}}}" if len(word) < 20 else f"{{name: {default}}}"
+def _named(node: Node, known: Sequence[str]) -> str:
+    """The name that a plain word nearly is, as a mapping; else the usual one."""
+    word = node.raw if isinstance(node, Scalar) and isinstance(node.value, str) else ""
+    return f"{{name: {did_you_mean(word, known) or known[0]}}}"
 
 
 def read_budget(node: Node, report: Report) -> Budget:
     """The study's limit; what is not named is no limit."""
     before = report.found
-    fields = fields_of(node, "budget", report, ("trials", "minutes", "stop_after"), "{trials: 20}")
+    fields = fields_of(node, "budget", report, KEYS["budget"], "{trials: 20}")
     if fields is None:
         return Budget()
 
@@ -256,8 +269,7 @@ def read_resources(node: Node, report: Report) -> Resources:
     """What one trial gets; ``auto`` leaves it to the cluster."""
     if isinstance(node, Scalar) and node.raw == "auto":
         return Resources()
-    known = ("cpus_per_trial", "gpus_per_trial", "concurrency", "minutes_per_epoch")
-    fields = fields_of(node, "resources", report, known, "auto, or {cpus_per_trial: 1}")
+    fields = fields_of(node, "resources", report, KEYS["resources"], "auto, or {cpus_per_trial: 1}")
     if fields is None:
         return Resources()
 

@@ -88,9 +88,28 @@ def test_an_error_needs_a_problem() -> None:
     [
         pytest.param("resnet5O", "resnet50", id="typo"),
         pytest.param("resnet", "resnet18", id="the_first_of_equals"),
+        pytest.param("ResNet-50", "resnet50", id="case_and_hyphens"),
+        pytest.param("vit_base", "vit_b_16", id="the_parts_of_a_name"),
+        pytest.param("restart", "", id="only_the_start_alike"),
         pytest.param("zebra", "", id="nothing_like_it"),
         pytest.param("r" * 100_000, "", id="too_long_to_compare"),
     ],
 )
 def test_the_nearest_word_is_meant(word: str, near: str) -> None:
     assert did_you_mean(word, ["resnet18", "resnet50", "vit_b_16"]) == near
+
+
+@pytest.mark.parametrize(
+    ("word", "known", "near"),
+    [
+        pytest.param("learning_rate", ("layer_decay", "lr"), "lr", id="another_tools_word"),
+        pytest.param("learning_rate", ("alpha", "beta"), "", id="that_is_not_known_here"),
+        pytest.param("gpus", ("cpus_per_trial", "gpus_per_trial"), "gpus_per_trial", id="start"),
+        pytest.param("f1", ("accuracy", "macro_f1"), "macro_f1", id="a_part"),
+        pytest.param("lgo", ("step", "log"), "log", id="swapped_letters"),
+    ],
+)
+def test_what_other_tools_call_it_is_understood(
+    word: str, known: tuple[str, ...], near: str
+) -> None:
+    assert did_you_mean(word, known) == near

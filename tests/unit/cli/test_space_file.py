@@ -192,3 +192,20 @@ def test_weights_of_a_backbone_that_no_trial_can_have_are_warned_of(
         "which has efficientnet_lite0, resnet50"
     ]
     assert said("space.dropout=0") == []  # a flag changed the space
+
+
+def test_a_file_to_extend_that_is_not_there_is_answered_with_what_is(
+    space_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = space_file.read_text(encoding="utf-8")
+    for name, fix in (
+        ("elsewhere.yaml", "one of preset/balanced, preset/"),
+        ("solr.yaml", "solar.yaml"),
+        ("balanced", "preset/balanced"),
+    ):
+        mine = tmp_path / "mine.yaml"
+        mine.write_text(f"extends: {name}\n{text}", encoding="utf-8")
+        (problem,) = problems_of(mine).problems
+        assert problem.fact == f"{name}: no such file"
+        assert problem.fix.startswith(fix)

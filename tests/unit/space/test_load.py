@@ -251,3 +251,30 @@ def test_the_shipped_spaces_are_read_without_a_problem() -> None:
         assert loaded.spec.default_first
         assert len(loaded.spec.first) == 2
         assert len(loaded.warnings) == (file.name == "quick.yaml")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param(
+            "lr: [3e-4, 3e-2]",
+            ["lr: two choices; a range is {float: [0.0003, 0.03], log: true}"],
+            id="two_numbers",
+        ),
+        pytest.param(
+            "dropout: [0.3, 0.1]",
+            ["dropout: two choices; a range is {float: [0.1, 0.3]}"],
+            id="without_log",
+        ),
+        pytest.param("mixup: [0, 0.2]", [], id="off_and_on"),
+        pytest.param("lr: {choice: [3e-4, 3e-2]}", [], id="said_outright"),
+        pytest.param("lr: [3e-4, 3e-3, 3e-2]", [], id="three"),
+        pytest.param("batch_size: [16, 64]", [], id="whole_numbers"),
+    ],
+)
+def test_two_numbers_that_look_like_a_range_are_noted(
+    space: Callable[..., Loaded], line: str, said: list[str]
+) -> None:
+    notes = [each for each in space(line).warnings if "two choices" in each.fact]
+    assert [each.fact for each in notes] == said
+    assert {each.level for each in notes} <= {"note"}
