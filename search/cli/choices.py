@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from search.backbones.catalogue import CATALOGUE
 from search.data.cache import GIGABYTE
 from search.space.domains import Space
 from search.space.points import values
@@ -16,6 +17,11 @@ BLOCKS = 5
 def backbones_of(space: Space) -> tuple[str, ...]:
     """Names of all backbones that a space can choose, in its order."""
     return tuple(str(value) for value in _values(space, "backbone"))
+
+
+def libraries_of(space: Space) -> tuple[str, ...]:
+    """Names of the packages that have the backbones that a space can choose."""
+    return tuple(sorted({CATALOGUE[name].library for name in backbones_of(space)}))
 
 
 def image_sizes_of(space: Space) -> tuple[int, ...]:

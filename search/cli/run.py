@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from search.cli.choices import backbones_of, boundaries_of, cache_bytes
+from search.cli.choices import backbones_of, boundaries_of, cache_bytes, libraries_of
 from search.cli.columns import terminal_width
 from search.cli.dashboard import beside
 from search.cli.entry import show_problems
@@ -172,7 +172,9 @@ def _search(
         from search.tuning.job import Abroad, TrialJob
         from search.tuning.resources import allocate
 
-        with aside(connected(options.address, cpus=_cores(spec))) as cluster:
+        with aside(
+            connected(options.address, cpus=_cores(spec), libraries=libraries_of(spec.space))
+        ) as cluster:
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder, lease)
             opened()

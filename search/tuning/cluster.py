@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +46,16 @@ class Cluster:
 
 
 @contextmanager
-def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Cluster]:
+def connected(
+    address: str | None, *, cpus: int | None = None, libraries: Sequence[str] = ()
+) -> Iterator[Cluster]:
     """Connect to Ray, and disconnect (stop, where local) at the end.
 
     Args:
         address: None starts Ray on this machine, on loopback only; otherwise
             ``auto`` or ``host:port`` of a running cluster.
         cpus: Cores that a local start may use; None takes those of this process.
+        libraries: Modules that all workers of a local start share; see ``forkserver``.
 
     Raises:
         SearchError: If no cluster answers at ``address``; exit 69, within seconds
@@ -65,7 +68,7 @@ def connected(address: str | None, *, cpus: int | None = None) -> Iterator[Clust
     with ExitStack() as stack:
         runtime = {}
         if address is None:
-            python = stack.enter_context(forkserver())  # imports while Ray comes up
+            python = stack.enter_context(forkserver(libraries))  # imports while Ray comes up
             runtime = {} if python is None else {"py_executable": python}
         yield from _joined(address, cpus, runtime)
 

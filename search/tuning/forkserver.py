@@ -1,6 +1,6 @@
 """Workers as forks of one process that has imported torch and Ray.
 
-Importing torch, torchvision and Ray Tune costs some seconds and 450 MB, and Ray
+Importing torch, torchvision, timm and Ray Tune costs some seconds and 450 MB, and Ray
 starts every worker as a new interpreter. Where this command starts Ray itself, one
 process imports them once, while Ray is coming up; ``fork_request.py``, which Ray is
 told to run in place of Python (its runtime environment's ``py_executable``), asks
@@ -14,6 +14,7 @@ environment, the cluster's token among it, when it is loaded.
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -25,7 +26,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,11 @@ class Request:
 
 
 @contextmanager
-def forkserver() -> Iterator[str | None]:
+def forkserver(libraries: Sequence[str] = ()) -> Iterator[str | None]:
     """Run the server for as long as the context is open.
+
+    Args:
+        libraries: Modules that trials are known to need beside those that all need.
 
     Yields:
         What Ray shall run in place of Python, or None where processes cannot be
@@ -76,7 +80,7 @@ def forkserver() -> Iterator[str | None]:
     listener.listen(128)
     # The server ends when its standard input does, so also when this process is killed.
     server = subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, str(listener.fileno())],
+        [sys.executable, "-P", "-m", __name__, str(listener.fileno()), *libraries],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -98,9 +102,13 @@ def forkserver() -> Iterator[str | None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def serve(listener: socket.socket) -> NoReturn:
+def serve(listener: socket.socket, libraries: Sequence[str]) -> NoReturn:
     """Fork a worker for every request, until standard input ends; the forks end then, too."""
     import search.tuning.worker  # noqa: F401  torch and torchvision, for all forks
+
+    for name in libraries:
+        with suppress(ImportError):  # an optional part: said where it is missed
+            importlib.import_module(name)
 
     forks: set[int] = set()
     loaded = False
@@ -190,4 +198,4 @@ def _become(files: list[int], request: Request) -> NoReturn:
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(socket.socket(fileno=int(sys.argv[1])), sys.argv[2:])

@@ -25,7 +25,8 @@ PROGRAM = """
 import json, os, sys
 json.dump({
     "arguments": sys.argv[1:], "parent": os.getppid(), "leads": os.getpgrp() == os.getpid(),
-    "torch": "torch" in sys.modules, "folder": os.getcwd(), "mine": os.environ.get("MINE"),
+    "torch": "torch" in sys.modules, "timm": "timm" in sys.modules,
+    "folder": os.getcwd(), "mine": os.environ.get("MINE"),
 }, sys.stdout)
 print("oops", file=sys.stderr)
 """
@@ -51,7 +52,7 @@ def script(tmp_path: Path) -> Path:
 
 
 def test_a_fork_has_torch_and_everything_that_the_request_named(script: Path) -> None:
-    with forkserver() as python:
+    with forkserver(["timm", "no_such_library"]) as python:
         assert python is not None
         done = ask(python, script, "--one", "2 3")
         again = ask(python, script)
@@ -60,6 +61,7 @@ def test_a_fork_has_torch_and_everything_that_the_request_named(script: Path) ->
     assert found["folder"] == str(script.parent)
     assert found["mine"] == "a value; 'quoted'"
     assert found["torch"]
+    assert found["timm"]
     assert found["leads"]
     assert found["parent"] == json.loads(again.stdout)["parent"]
     assert done.stderr == "oops\n"
