@@ -61,7 +61,7 @@ T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 8: 2.365, 10: 2.262}
 def spaces() -> dict[str, dict[str, Any]]:
     """What is compared: the start of a space file by name, the flat one first."""
     return {
-        "flat": {"space": FLAT, "epochs": {"min": 2, "max": 18}},
+        "flat": {"space": FLAT, "epochs": {"min": 2, "max": 18}, "first": ["default"]},
         "small-data": {"extends": "preset/small-data"},
         "balanced": {"extends": "preset/balanced"},
     }
@@ -75,7 +75,6 @@ def document(start: dict[str, Any], data: str, images: Path, *, minutes: float) 
         "data": {"path": str(images)},
         "objective": "balanced_accuracy",
         "space": {**start.get("space", {}), **fixed},
-        "first": ["default"],
         "budget": {"trials": None, "minutes": minutes},
     }
 

@@ -62,9 +62,13 @@ def read_first(node: Node | None, space: PlacedSpace, known: Known, report: Repo
             for name, (value, place) in one.given.items()
             if (reason := _inactive(name, value, point, space)) is not None
         ]
-        if void and (space.lenient or _is_inherited(one.place, report)):
-            left = " as flags left it" if space.lenient else ""
-            report.warn(one.place, f"this point is outside the space{left}; it is not tried")
+        if void and space.lenient:
+            report.warn(
+                one.place, "this point is outside the space as flags left it; it is not tried"
+            )
+            continue
+        if void and _is_inherited(one.place, report):
+            report.note(one.place, "this point is outside the space; it is not tried")
             continue
         for place, fact, fix in void:
             report.error(place, fact, fix)

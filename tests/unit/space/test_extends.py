@@ -151,8 +151,8 @@ def test_a_condition_of_the_file_itself_that_cannot_hold_is_an_error() -> None:
 def test_a_first_point_that_the_space_excludes_now_is_not_tried() -> None:
     loaded = read("extends: base.yaml\nspace: {backbone: [resnet50, alexnet]}")
     assert len(loaded.spec.first) == 1
-    assert [each.fact for each in loaded.warnings] == [
-        "this point is outside the space; it is not tried"
+    assert [(each.level, each.fact) for each in loaded.warnings] == [
+        ("note", "this point is outside the space; it is not tried")
     ]
 
 
