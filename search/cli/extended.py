@@ -50,8 +50,13 @@ def fetch(name: str) -> Extended:
         path = Path(name)
     if _absent(path):
         there = [*(f"{PREFIX}{each}" for each in _presets()), *map(str, at_hand(path.parent))]
-        near = did_you_mean(name.removesuffix(path.suffix), there)
-        fix = near or f"one of {listed(there)}; a relative path starts at the current folder"
+        stems = {each.removesuffix(Path(each).suffix): each for each in there}
+        near = did_you_mean(name.removesuffix(path.suffix), stems)
+        fix = (
+            stems[near]
+            if near
+            else f"one of {listed(there)}; a relative path starts at the current folder"
+        )
         raise fail(f"{name}: no such file", fix=fix)
     return Extended(file=name, text=read_bytes(path), identity=identity_of(path))
 
