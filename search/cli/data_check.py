@@ -1,6 +1,6 @@
 """Data that cannot be used, found in a moment: before Ray and torch are started.
 
-Looks at what is there and opens no image; ``search.data.prepare`` checks all of
+Looks at what is there, reads a manifest and opens no image; ``search.data.prepare`` checks all of
 it. What is refused here would be refused there too, with the same status.
 """
 
@@ -13,6 +13,8 @@ from search.problems import Exit, SearchError, fail
 from search.space.spec import DataSpec
 from search.space.urls import is_url, shown
 
+LONGEST = 200_000
+"""Bytes of a manifest that is read before anything is started: some 6,000 lines."""
 _GIVE = "--data FOLDER (a folder per class) or --data FILE.csv"
 
 
@@ -44,10 +46,28 @@ def check_data(data: DataSpec) -> None:
         _check_manifest(_path(data))
 
 
+def check_labels(data: DataSpec) -> None:
+    """Refuse a manifest's lines that the run would refuse, and labels of another task.
+
+    One that is too long to be read in a moment is left to the run.
+
+    Raises:
+        SearchError: Exit.DATA.
+    """
+    if data.manifest is None or _path(data).stat().st_size > LONGEST:
+        return
+    from search.data.csv_manifest import list_manifest
+    from search.data.enough import check_enough
+
+    listing = list_manifest(_path(data), name=data.manifest, task=data.task)
+    check_enough(listing.images, listing.classes, where=data.manifest, task=data.task)
+
+
 def why_refused(data: DataSpec) -> SearchError | None:
-    """What :func:`check_data` would raise; None where it would not."""
+    """What :func:`check_data` and :func:`check_labels` would raise; None where neither would."""
     try:
         check_data(data)
+        check_labels(data)
     except SearchError as error:
         return error
     return None

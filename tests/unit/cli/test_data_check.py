@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.cli.data_check import check_data, data_place
+from search.cli.data_check import LONGEST, check_data, data_place, why_refused
 from search.problems import Exit, SearchError
 from search.space.spec import DataSpec
 
@@ -86,6 +86,28 @@ def test_what_can_be_used_is_passed(tmp_path: Path) -> None:
     check_data(DataSpec(path=str(tmp_path / "flowers")))
     check_data(DataSpec(manifest=str(tmp_path / "flowers.csv")))
     check_data(DataSpec(sample="solar-cells"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        pytest.param(["cat", "", "dog"], "label is empty", id="a_line"),
+        pytest.param(["cat|dog", "cat", "dog"] * 3, "are several classes", id="the_task"),
+        pytest.param(["cat"] * 9, "the single class 'cat'", id="one_class"),
+    ],
+)
+def test_a_manifest_is_read_before_anything_is_started(
+    tmp_path: Path, labels: list[str], said: str
+) -> None:
+    file = tmp_path / "list.csv"
+    lines = [f"{number}.png,{label}" for number, label in enumerate(labels)]
+    file.write_text("\n".join(["path,label", *lines]), encoding="utf-8")
+    refused = why_refused(DataSpec(manifest=str(file)))
+    assert refused is not None
+    assert refused.status is Exit.DATA
+    assert said in refused.problems[0].fact
+    file.write_text(file.read_text() + "\n" * LONGEST)
+    assert why_refused(DataSpec(manifest=str(file))) is None  # left to the run
 
 
 def test_a_place_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
