@@ -9,7 +9,8 @@ import pytest
 
 from search.cli.run_exit import exit_status
 from search.problems import Exit, SearchError
-from search.space.spec import Budget, DataSpec, Space, StudySpec
+from search.space.domains import Space
+from search.space.spec import Budget, DataSpec, StudySpec
 from search.study.records import EXHAUSTED, FailReason, State, StudyView, TrialView
 from search.tuning.driver import RunEnd
 
