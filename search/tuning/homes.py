@@ -49,9 +49,16 @@ def settle_in(recorder: Recorder, current: Path, *, storage: str) -> None:
     """
     view = recorder.view()
     refuse_anothers(current, view.name, view, storage=storage)
-    homes = homes_of(view, current)
-    _take(homes, view, storage)
+    mine = FolderOwner(
+        uuid=str(view.attributes[UUID]), study=view.name, storage=storage_named(storage)
+    )
+    _take(current, mine)
     refuse_anothers(current, view.name, view, storage=storage)  # who came first at the same time
+    homes = homes_of(view, current)
+    for earlier in homes[1:]:
+        if earlier.is_dir() and not owned(earlier, view):
+            with suppress(OSError):  # one that cannot be written is read as it is
+                take_folder(earlier, mine)
     folders = [str(each) for each in reversed(homes)]
     if view.attributes.get(FOLDERS) != folders:
         recorder.set_result(FOLDERS, folders)
@@ -66,23 +73,16 @@ def settle_in(recorder: Recorder, current: Path, *, storage: str) -> None:
         ) from error
 
 
-def _take(homes: Sequence[Path], view: StudyView, storage: str) -> None:
-    """Write in the folders of a study whose they are."""
-    mine = FolderOwner(
-        uuid=str(view.attributes[UUID]), study=view.name, storage=storage_named(storage)
-    )
+def _take(folder: Path, mine: FolderOwner) -> None:
+    """Write in a study's folder whose it is, unless that is written there."""
     try:
-        take_folder(homes[0], mine)
+        take_folder(folder, mine)
     except OSError as error:
         raise fail(
-            f"{homes[0]} cannot be made: {error.strerror or error}",
+            f"{folder} cannot be made: {error.strerror or error}",
             fix="free some space, or checkpoints: {dir: ...} where you may write",
             status=Exit.STORAGE,
         ) from error
-    for earlier in homes[1:]:
-        if earlier.is_dir() and not owned(earlier, view):
-            with suppress(OSError):  # one that cannot be written is read as it is
-                take_folder(earlier, mine)
 
 
 def checkpoints_of(homes: Sequence[Path], number: int) -> Path:
