@@ -29,7 +29,7 @@ def test_minutes_are_kept_within_one_epoch_and_more_of_them_go_on(workplace: Wor
     assert done.returncode == 0, done.stderr
     assert "the time is used up; to go on: search run tiny.yaml" in done.stdout
     used = seconds_in_the_record(workplace)
-    assert 18 <= used < 18 + 4  # an epoch, and the end of Tune
+    assert 18 <= used < 18 + 8  # an epoch, and the end of Tune on a busy machine
     before = reports(workplace.folder)
     assert len(before) > 1
     assert set(states(workplace.folder).values()) == {"WAITING"}  # cut, and not lost

@@ -14,11 +14,17 @@ from typing import Any
 import pytest
 
 from search.data.manifest import load_table
-from search.study.artifacts import NAMES
 from search.study.views import find
 from tests.e2e.workplace import Workplace, draw_images
 
 pytestmark = pytest.mark.slow
+
+SHOWN = {
+    f"{name}.{kind}"
+    for name in ("curves", "confusion_matrix", "worst_errors")
+    for kind in ("png", "json")
+}
+"""Files of a trial that tells one class an image."""
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
     shown = workplace.folder / "studies" / "tiny" / "artifacts"
     assert {folder.name for folder in shown.iterdir()} == {"00000", "00001", "00002"}
     for folder in shown.iterdir():
-        assert {file.name for file in folder.iterdir()} == set(NAMES)
+        assert {file.name for file in folder.iterdir()} == SHOWN
         epochs = json.loads((folder / "curves.json").read_text())["epochs"]
         assert [epoch["epoch"] for epoch in epochs] == list(range(1, len(epochs) + 1))
         matrix = json.loads((folder / "confusion_matrix.json").read_text())
@@ -71,7 +77,7 @@ def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
     database = f"file:{workplace.folder}/studies/studies.db?mode=ro"
     with sqlite3.connect(database, uri=True) as connection:
         query = "SELECT count(*) FROM trial_system_attributes WHERE key LIKE 'artifacts:%'"
-        assert connection.execute(query).fetchone() == (3 * len(NAMES),)
+        assert connection.execute(query).fetchone() == (3 * len(SHOWN),)
 
     trials = workplace.folder / "studies" / "tiny" / "trials"
     assert {file.name for file in trials.rglob("*.safetensors")} == {"best.safetensors"}
