@@ -147,7 +147,7 @@ def test_the_cards_lines_give_the_same_logits_without_this_project(
 @pytest.mark.parametrize(
     ("name", "size"),
     [
-        ("vit_b_32", 64),
+        pytest.param("vit_b_32", 64, marks=pytest.mark.thorough),
         ("mnasnet0_5", 64),
         ("googlenet", 64),
         pytest.param("maxvit_t", 224, marks=pytest.mark.thorough),

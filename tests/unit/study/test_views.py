@@ -133,7 +133,7 @@ def test_reading_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_a_thousand_trials_are_read_in_well_under_a_second(
     url: str, specify: Specify, facts: StudyFacts
 ) -> None:

@@ -53,11 +53,11 @@ def test_twice_interrupted_or_uncached_a_trial_gives_the_same_curve_to_the_bit(
     [
         ("resnet18", 32, 5),
         ("efficientnet_lite0", 32, 1),
-        ("efficientnet_v2_s", 64, 5),  # stochastic depth
+        pytest.param("efficientnet_v2_s", 64, 5, marks=pytest.mark.thorough),  # stochastic depth
         pytest.param("alexnet", 64, 1, marks=pytest.mark.thorough),  # dropout in its hidden layers
         pytest.param("convnext_tiny", 32, 2, marks=pytest.mark.thorough),
         pytest.param("swin_t", 32, 1, marks=pytest.mark.thorough),
-        ("vit_b_16", 32, 0),
+        pytest.param("vit_b_16", 32, 0, marks=pytest.mark.thorough),
         ("vit_b_16", 32, 1),
     ],
 )

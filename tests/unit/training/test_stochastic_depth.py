@@ -94,7 +94,7 @@ def test_a_backbone_without_it_is_told_and_trains_as_before(other: Other, curve:
     assert notes == ["stochastic_depth does nothing: mobilenet_v3_small has none"]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_backbones_without_it_and_without_batch_norm_are_those_that_are_named() -> None:
     found = 0
     for name, info in CATALOGUE.items():

@@ -126,7 +126,7 @@ def test_two_strengths_never_share(
 @pytest.mark.parametrize(
     ("backbone", "size"),
     [
-        ("vit_b_16", 32),
+        pytest.param("vit_b_16", 32, marks=pytest.mark.thorough),
         pytest.param("swin_t", 32, marks=pytest.mark.thorough),
         ("convnext_tiny", 32),
         ("resnet18", 32),
