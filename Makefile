@@ -24,7 +24,7 @@ setup: $(STAMP)  ## make .venv with the tested versions
 
 test: $(STAMP)  ## all tests but those of make thorough, make catalogue and make gpu; under 15 minutes
 	$(BIN)/pytest -n 3 --dist loadfile -m "not gpu and not catalogue and not thorough" tests/contract tests/unit
-	$(BIN)/pytest -n 2 --dist load -m "not gpu and not thorough" tests/e2e
+	$(BIN)/pytest -n 2 --dist load --timeout 600 -m "not gpu and not thorough" tests/e2e
 
 check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 	$(BIN)/ruff check .

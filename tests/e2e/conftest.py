@@ -22,10 +22,10 @@ def workplace(tmp_path: Path) -> Iterator[Workplace]:
 
 @pytest.fixture
 def wait_for() -> Callable[[Callable[[], bool]], None]:
-    """Waits until something is so, for at most two minutes."""
+    """Waits until something is so, for at most four minutes."""
 
     def wait(so: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not so():
             assert time.monotonic() < deadline, "it never came to that"
             time.sleep(0.1)

@@ -168,7 +168,7 @@ def pages(workplace: Workplace, url: str) -> str:
             shown.append(answer.read().decode())
     assert "tiny" in shown[1]
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=30)
+    out, err = child.communicate(timeout=90)
     return "\n".join([said, *shown, out, err])
 
 
