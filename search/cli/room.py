@@ -25,7 +25,7 @@ from search.data.images import DecodedForm, ImageTable
 from search.data.store import decoded_bytes, decoded_path, decoded_side
 from search.problems import Exit, SearchError, fail
 from search.space.spec import StudySpec
-from search.tuning.homes import TRIALS
+from search.tuning.job import TRIALS
 from search.tuning.resources import NodeSize, allocate
 
 RESERVE = 500 * 2**20

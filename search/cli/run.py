@@ -168,8 +168,7 @@ def _search(
         from search.tuning.aside import aside
         from search.tuning.cluster import connected
         from search.tuning.driver import execute
-        from search.tuning.homes import TRIALS
-        from search.tuning.job import Abroad, TrialJob
+        from search.tuning.job import TRIALS, Abroad, TrialJob
         from search.tuning.resources import allocate
 
         with aside(

@@ -11,8 +11,7 @@ from search.export.artifacts import Artifacts
 from search.space.spec import StudySpec
 from search.study.artifacts import artifact_folder
 from search.tuning.events import Listener, Note
-from search.tuning.homes import TRIALS
-from search.tuning.job import trial_folder
+from search.tuning.job import TRIALS, trial_folder
 
 
 def trial_files(folder: Path, spec: StudySpec) -> Callable[[int, Listener], Sequence[str]]:

@@ -19,8 +19,7 @@ from search.study.artifacts import FOLDERS
 from search.study.owner import UUID, FolderOwner, storage_named, take_folder
 from search.study.records import State, StudyView
 from search.tuning.belonging import belongs, owned, refuse_anothers
-from search.tuning.job import TRIALS as TRIALS
-from search.tuning.job import trial_folder
+from search.tuning.job import TRIALS, trial_folder
 
 if TYPE_CHECKING:
     from search.study.record import Recorder

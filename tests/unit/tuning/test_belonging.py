@@ -18,8 +18,8 @@ from search.study.owner import OWNER, UUID, owner_of
 from search.study.record import Recorder
 from search.study.records import Outcome, State, StudyView
 from search.tuning.belonging import belongs, refuse_anothers
-from search.tuning.homes import TRIALS, checkpoints_of, homes_of, settle_in
-from search.tuning.job import trial_folder
+from search.tuning.homes import checkpoints_of, homes_of, settle_in
+from search.tuning.job import TRIALS, trial_folder
 from search.tuning.retention import tidy
 
 LR = Param(name="lr", branches=(Branch(domain=FloatRange(low=1e-4, high=1e-1)),))

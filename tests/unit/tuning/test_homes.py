@@ -11,11 +11,12 @@ from optuna.storages import InMemoryStorage
 from search.problems import Exit, SearchError
 from search.space.domains import Branch, FloatRange, Param, Space
 from search.space.spec import Budget, DataSpec, StudySpec
+from search.study.artifacts import FOLDERS
 from search.study.opening import StudyFacts, open_in
 from search.study.record import Recorder
 from search.study.records import Outcome, State
-from search.tuning.homes import FOLDERS, TRIALS, bring, checkpoints_of, homes_of, settle_in
-from search.tuning.job import trial_folder
+from search.tuning.homes import bring, checkpoints_of, homes_of, settle_in
+from search.tuning.job import TRIALS, trial_folder
 from search.tuning.retention import tidy
 
 SPEC = StudySpec(
