@@ -59,15 +59,13 @@ def fetch(name: str, spec: WeightsSpec, cache: Path, progress: Progress) -> Loca
 
     Raises:
         SearchError: Exit 69 where they cannot be had: no network, an answer
-            other than the file, a wrong hash, no optional package, no space.
-            Exit 2 for a file of the user's that is not there.
+            other than the file, a wrong hash, no optional package, no space,
+            or a file of the user's that is not there.
     """
     located = locate(name, spec, cache)
     info = chosen(name, spec)
     if isinstance(located, Missing):
-        if name in dict(spec.files):
-            raise fail(located.reason, fix=located.fix)
-        if not info.url:
+        if name in dict(spec.files) or not info.url:
             raise fail(located.reason, fix=located.fix, status=Exit.MISSING)
         return download(info, cache, progress)
     if located.path is not None and not _fits(located):
