@@ -45,6 +45,8 @@ class Missing:
     """A fact, e.g. ``resnet50: no weights on this machine (looked in ...)``."""
     fix: str
     """What to type instead."""
+    fetchable: bool = False
+    """A download is all that is lacking."""
 
 
 def locate(
@@ -105,6 +107,7 @@ def find_downloaded(
         name=info.name,
         reason=f"{info.name}: {file_name(info)} is neither in {paths[0].parent} nor in {other}",
         fix="search weights fetch SPACE (needs internet), or weights: {unavailable: skip}",
+        fetchable=True,
     )
 
 

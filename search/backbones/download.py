@@ -65,7 +65,7 @@ def fetch(name: str, spec: WeightsSpec, cache: Path, progress: Progress) -> Loca
     located = locate(name, spec, cache)
     info = chosen(name, spec)
     if isinstance(located, Missing):
-        if name in dict(spec.files) or not info.url:
+        if not located.fetchable:
             raise fail(located.reason, fix=located.fix, status=Exit.MISSING)
         return download(info, cache, progress)
     if located.path is not None and not _fits(located):

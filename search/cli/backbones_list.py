@@ -74,10 +74,9 @@ def look(names: Sequence[str], cache: Path) -> list[Weights]:
         info = CATALOGUE[name]
         for tag in info.tags:
             found = locate(name, WeightsSpec(tags=((name, tag),)), cache)
-            here = isinstance(found, Located)
-            where: Where = "download" if info.url else "missing"
-            if here:
-                where = "cached" if info.packaged is None else "packaged"
+            where: Where = "cached" if info.packaged is None else "packaged"
+            if not isinstance(found, Located):
+                where = "download" if found.fetchable else "missing"
             rows.append(
                 Weights(
                     info=info.with_weights(tag),

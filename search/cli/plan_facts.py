@@ -159,7 +159,7 @@ def backbone_rows(spec: StudySpec, cache: Path) -> tuple[WeightsRow, ...]:
         else:
             tag = "random" if spec.weights.source == "random" else info.weights
         here = isinstance(found, Located)
-        fetchable = not here and name not in files and bool(info.url)
+        fetchable = not isinstance(found, Located) and found.fetchable
         if isinstance(found, Located):
             where = "here" if found.path is not None else "made at the start"
         elif fetchable:

@@ -256,7 +256,7 @@ def _downloads(spec: StudySpec, backbones: Sequence[str], cache: Path) -> int:
     return sum(
         CATALOGUE[name].parameters * FLOAT
         for name in backbones
-        if CATALOGUE[name].url and isinstance(locate(name, spec.weights, cache), Missing)
+        if isinstance(found := locate(name, spec.weights, cache), Missing) and found.fetchable
     )
 
 

@@ -11,8 +11,9 @@ import pytest
 from search.backbones import availability
 from search.backbones.availability import Located, Missing, file_name, locate
 from search.backbones.catalogue import CATALOGUE, blocks_of, sizes, tags
+from search.backbones.download import fetch
 from search.backbones.timm_names import timm_names, timm_refused
-from search.problems import SearchError
+from search.problems import Exit, SearchError
 from search.space.load import load
 from search.space.overrides import Override
 from search.space.spec import StudySpec, WeightsFile, WeightsSpec
@@ -149,6 +150,10 @@ def test_without_timm_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.M
     assert isinstance(missing, Missing)
     assert missing.reason == f"{NAME}: timm is not installed"
     assert missing.fix == "pip install 'finetune-search[timm]'"
+    assert not missing.fetchable
+    with pytest.raises(SearchError, match="timm is not installed") as raised:
+        fetch(NAME, WeightsSpec(), tmp_path, lambda name, done, total: None)
+    assert raised.value.status is Exit.MISSING
 
 
 def test_weights_are_found_where_we_and_where_timm_put_them(tmp_path: Path) -> None:

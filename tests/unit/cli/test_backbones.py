@@ -107,9 +107,11 @@ def test_a_package_that_is_not_there_is_named(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "timm" else find(name)
     )
-    rows = look(["efficientnet_lite0"], tmp_path)
-    assert document(rows, cache=tmp_path)["backbones"][0]["weights"][0]["where"] == "missing"
-    assert "efficientnet_lite0: timm is not installed" in "\n".join(lines(rows, whole=False))
+    for name in ("efficientnet_lite0", "timm:resnet18.a1_in1k"):
+        rows = look([name], tmp_path)
+        assert document(rows, cache=tmp_path)["backbones"][0]["weights"][0]["where"] == "missing"
+        text = " ".join("\n".join(lines(rows, whole=False)).split())
+        assert f"{name}: timm is not installed" in text
 
 
 def test_it_imports_nothing_heavy() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from search.backbones import availability
 from search.backbones.catalogue import CATALOGUE
 from search.cli.blocks_view import block_lines
 from search.cli.consequences import Backbone, warnings
@@ -115,6 +116,16 @@ def test_a_plan_says_which_files_are_extended_and_where_a_domain_comes_from(
     assert lines["unfreeze_depth"].endswith("  preset/balanced")
     assert lines["lr"].endswith("  --set")
     assert lines["dropout"].split() == ["dropout", "0.1"]  # this file's own
+
+
+def test_without_timm_a_backbone_of_timms_is_not_to_be_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(availability, "_installed", lambda module: module != "timm")
+    file = tmp_path / "s.yaml"
+    file.write_text("data: {sample: solar-cells}\nspace: {backbone: 'timm:resnet18.a1_in1k'}\n")
+    (row,) = plan_of(file).backbones
+    assert (row.where, row.usable) == ("timm is not installed", False)
 
 
 def test_a_large_backbone_without_a_gpu_is_warned_of(space_file: Path) -> None:
