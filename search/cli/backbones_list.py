@@ -100,7 +100,7 @@ def lines(rows: Sequence[Weights], *, whole: bool) -> list[str]:
     others = [row for row in rows if not row.usual]
     shown = usual if whole else rows
     common, *rest = [text for text, _ in Counter(row.info.licence for row in shown).most_common()]
-    marks = {text: f" [{letter}]" for letter, text in zip("abcdef", rest, strict=False)}
+    marks = {text: f" [{number}]" for number, text in enumerate(rest, start=1)}
     heads = ["backbone", "params", "px", "from", "weights", "where"]
     table = align([heads, *(_cells(row, marks) for row in usual)], right=(1, 2))
     said = [bold(table[0]), *table[1:]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.timm_names import timm_names
 from search.cli.backbones import backbones
 from search.cli.backbones_list import document, lines, look, pick
 from search.problems import SearchError
@@ -132,3 +134,18 @@ def test_timms_are_listed_where_they_are_asked_for(tmp_path: Path) -> None:
     assert "only: no other" in text
     with pytest.raises(SearchError, match="timm:swin_tinny"):
         pick(("timm:swin_tinny",))
+
+
+def test_every_licence_has_a_mark_of_its_own(tmp_path: Path) -> None:
+    by_licence = {CATALOGUE[name].licence: name for name in timm_names()}
+    assert len(by_licence) > 7
+    found = lines(look(list(by_licence.values()), tmp_path), whole=False)
+    (common,) = (line.removeprefix("licence: ") for line in found if line.startswith("licence: "))
+    rows = {line.split()[0]: line for line in found[1 : found.index("")]}
+    for licence, name in by_licence.items():
+        mark = re.search(r"\[\d+\]", rows[name])
+        if licence == common:
+            assert mark is None
+        else:
+            assert mark is not None
+            assert f"{mark[0]} {licence}" in " ".join(found)
