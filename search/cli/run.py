@@ -158,7 +158,7 @@ def _search(
         fixed=() if before is None else tuple(before.attributes.get("backbones", ())),
     )
     with _ended(Preparation(request)) as preparation:
-        if before is not None and finished(spec, before):
+        if before is not None and finished(spec.budget, before):
             listen(Preparing(what="checking images and weights"))
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder, lease)

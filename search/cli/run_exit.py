@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from search.problems import Exit, fail
 from search.space.secrets import redact
-from search.space.spec import StudySpec
+from search.space.spec import Budget, StudySpec
 from search.study.records import EXHAUSTED, FailReason, State, StudyView
 from search.study.streak import streak_of
 
@@ -19,14 +19,13 @@ if TYPE_CHECKING:
 _LIMITS = ("--trials", "--minutes", "--stop-after")
 
 
-def finished(spec: StudySpec, view: StudyView) -> bool:
+def finished(budget: Budget, view: StudyView) -> bool:
     """Whether the budget or the space leaves nothing to do."""
-    settled = sum(trial.state.settled for trial in view.trials)
-    trials, minutes = spec.budget.trials, spec.budget.minutes
+    minutes = budget.minutes
     return (
-        (trials is not None and settled >= trials)
+        _trials_done(budget, view)
         or (minutes is not None and float(view.attributes.get("seconds", 0.0)) >= minutes * 60)
-        or _no_better(spec, view)
+        or _no_better(budget, view)
         or _exhausted(view)
     )
 
@@ -36,20 +35,20 @@ def _exhausted(view: StudyView) -> bool:
     return EXHAUSTED in view.attributes and all(trial.state.settled for trial in view.trials)
 
 
-def _trials_done(spec: StudySpec, view: StudyView) -> bool:
-    trials = spec.budget.trials
+def _trials_done(budget: Budget, view: StudyView) -> bool:
+    trials = budget.trials
     return trials is not None and sum(each.state.settled for each in view.trials) >= trials
 
 
-def _no_better(spec: StudySpec, view: StudyView) -> bool:
-    limit = spec.budget.stop_after
+def _no_better(budget: Budget, view: StudyView) -> bool:
+    limit = budget.stop_after
     return limit is not None and streak_of(view).length >= limit
 
 
-def _why_finished(spec: StudySpec, view: StudyView) -> str:
-    if _trials_done(spec, view):
+def _why_finished(budget: Budget, view: StudyView) -> str:
+    if _trials_done(budget, view):
         return "the trials are used up"
-    if _no_better(spec, view):
+    if _no_better(budget, view):
         return f"no better trial in the last {streak_of(view).length}"
     return "the time is used up"
 
@@ -104,8 +103,9 @@ def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, by: str = "", 
         )
     if end.exhausted or _exhausted(view):
         print("every point of the space was tried; a larger space needs another --name", file=out)
-    elif finished(spec, view):
-        print(f"{_why_finished(spec, view)}; to go on: {_extended(spec, view)}", file=out)
+    elif finished(spec.budget, view):
+        why = _why_finished(spec.budget, view)
+        print(f"{why}; to go on: {_extended(spec.budget, view)}", file=out)
     return Exit.DONE
 
 
@@ -119,7 +119,7 @@ def _failed(count: int, *, early: bool) -> str:
     return f"all {count} trials that settled failed, {none}; most often"
 
 
-def _extended(spec: StudySpec, view: StudyView) -> str:
+def _extended(budget: Budget, view: StudyView) -> str:
     """The command that was typed, with a budget half as large again."""
     typed = iter(sys.argv[1:])
     kept = []
@@ -129,15 +129,15 @@ def _extended(spec: StudySpec, view: StudyView) -> str:
         elif not word.startswith(tuple(f"{flag}=" for flag in _LIMITS)):
             kept.append(word)
     flags = []
-    if _trials_done(spec, view):
+    if _trials_done(budget, view):
         settled = sum(trial.state.settled for trial in view.trials)
         flags += ["--trials", str(settled + max(1, settled // 2))]
-    if spec.budget.minutes is not None:
+    if budget.minutes is not None:
         used = float(view.attributes.get("seconds", 0.0)) / 60
-        if used >= spec.budget.minutes:
+        if used >= budget.minutes:
             flags += ["--minutes", str(round(used * 1.5) + 1)]
-    if spec.budget.stop_after is not None:
+    if budget.stop_after is not None:
         streak = streak_of(view).length
-        if streak >= spec.budget.stop_after:
-            flags += ["--stop-after", str(streak + max(1, spec.budget.stop_after // 2))]
+        if streak >= budget.stop_after:
+            flags += ["--stop-after", str(streak + max(1, budget.stop_after // 2))]
     return shlex.join(["search", *map(redact, kept), *flags])

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from search.cli.run_exit import finished
 from search.space.settings import Value
+from search.space.spec import Budget
 from search.study.records import State, StudyView, TrialView
 from search.training.config import SETTINGS
 
@@ -45,7 +47,7 @@ def study_document(
     study: StudyView, *, storage: str, driver: Holder | None = None
 ) -> dict[str, Any]:
     """One study: counts, best, leaderboard, what runs and where, budget."""
-    trials, minutes = budget(study)
+    limit = budget(study)
     return {
         "study": study.name,
         "objective": study.objective,
@@ -58,7 +60,7 @@ def study_document(
         "driver": None
         if driver is None
         else {"host": driver.owner.host, "pid": driver.owner.pid, "since": _time(driver.since)},
-        "budget": {"trials": trials, "minutes": minutes},
+        "budget": {"trials": limit.trials, "minutes": limit.minutes},
         "seconds": seconds(study),
         "results": clean(study.attributes.get("results")),
         "storage": storage,
@@ -122,26 +124,22 @@ def seconds(study: StudyView) -> float:
     return round(float(study.attributes.get("seconds") or 0.0), 1)
 
 
-def budget(study: StudyView) -> tuple[int | None, float | None]:
-    """Trials and minutes of the newest run's space; None is without a limit."""
+def budget(study: StudyView) -> Budget:
+    """That of the newest run's space; None in it is without a limit."""
     space = study.attributes.get("space")
     found = space.get("budget") if isinstance(space, Mapping) else None
-    if not isinstance(found, Mapping):
-        return None, None
-    return found.get("trials"), found.get("minutes")
+    return Budget(**found) if isinstance(found, Mapping) else Budget(trials=None)
 
 
 def measuring(study: StudyView) -> bool:
     """Whether a run of the study, if there is one, has nothing left to do but to export
-    the best trial and to measure it on the test set: the budget is used up."""
+    the best trial and to measure it on the test set. What runs when the minutes are used
+    up waits for a longer budget."""
     winner, results = study.winner, study.attributes.get("results")
     measured = isinstance(results, Mapping) and winner and results.get("trial") == winner.number
-    if winner is None or measured or not all(trial.state.settled for trial in study.trials):
+    if winner is None or measured or any(trial.state is State.RUNNING for trial in study.trials):
         return False
-    trials, minutes = budget(study)
-    return (trials is not None and len(study.trials) >= trials) or (
-        minutes is not None and seconds(study) >= minutes * 60
-    )
+    return finished(budget(study), study)
 
 
 def clean(value: Any) -> Any:

@@ -210,7 +210,8 @@ def _early_rows(study: StudyView) -> list[list[str]]:
 
 
 def _budget_text(study: StudyView) -> str:
-    trials, minutes = budget(study)
+    limit = budget(study)
+    trials, minutes = limit.trials, limit.minutes
     settled = sum(trial.state.settled for trial in study.trials)
     used = duration(seconds(study))
     first = f"{settled} of {trials} trials" if trials is not None else f"{settled} trials"

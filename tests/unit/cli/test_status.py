@@ -22,7 +22,7 @@ from search.cli.studies import find_trial
 from search.problems import SearchError
 from search.study.holder import find_holder
 from search.study.lease import Lease
-from search.study.records import State, StudyView
+from search.study.records import EXHAUSTED, State, StudyView
 
 STORAGE = "sqlite:////home/me/studies/studies.db"
 
@@ -144,6 +144,27 @@ def test_a_study_whose_trials_are_over_says_that_its_run_measures_until_it_has(
     assert what not in text(replace(over, trials=study.trials[:2]))
     assert not measuring(replace(over, attributes={**used, "results": {"trial": 0}}))
     assert measuring(replace(over, attributes={**used, "results": {"trial": 1}}))
+
+
+@pytest.mark.parametrize(
+    ("budget", "more"),
+    [
+        pytest.param({"trials": None, "minutes": 1}, {}, id="minutes"),
+        # The best is the first of three.
+        pytest.param({"trials": None, "stop_after": 2}, {}, id="stop_after"),
+        pytest.param({"trials": None}, {EXHAUSTED: True}, id="exhausted"),
+    ],
+)
+def test_a_run_measures_whatever_ended_its_search_and_not_while_a_trial_runs(
+    study: StudyView, budget: dict[str, int | None], more: dict[str, bool]
+) -> None:
+    attributes = {**study.attributes, **more, "space": {"budget": budget}}
+    # A trial that ran when the minutes were used up waits; a space with one is not exhausted.
+    waits = () if more else study.trials[4:]
+    over = replace(study, trials=(*study.trials[:3], *waits), attributes=attributes)
+    assert measuring(over)
+    assert not measuring(replace(over, trials=study.trials[:4]))
+    assert not measuring(replace(over, attributes={"space": {"budget": {"trials": 9}}}))
 
 
 def test_no_study_suggests_the_first_command() -> None:
