@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,7 +32,8 @@ class Located:
     """Absolute; None where the source is random."""
     sha256: str
     """The first hex digits that the file's sha256 must have; all 64 for packaged
-    weights, empty where nothing is known (a file of the user's, or random)."""
+    weights and timm's, empty where nothing is known (a file of the user's, also one
+    that was put among the downloads by hand, or random)."""
     preprocessing: Preprocessing
     """How an image becomes the input of these weights."""
 
@@ -88,8 +90,8 @@ def find_downloaded(
 ) -> Located | Missing:
     """Weights that were downloaded before, by us, by torchvision or by timm.
 
-    Our own folder comes first: what is there was verified, and it is where a
-    good copy lands when the one of torch.hub turns out to be damaged.
+    Our own folder comes first: what we put there was verified, and it is where a
+    good copy lands when the one elsewhere turns out to be damaged.
     """
     paths = [weights_folder(cache) / file_name(info), torch_hub(env) / file_name(info)]
     if is_timm(info.name):
@@ -99,7 +101,7 @@ def find_downloaded(
             return Located(
                 name=info.name,
                 path=path,
-                sha256=info.sha256_prefix,
+                sha256=info.sha256_prefix or _stated(path),
                 preprocessing=info.preprocessing,
             )
     other = hugging_face_hub(env) if is_timm(info.name) else torch_hub(env)
@@ -117,6 +119,18 @@ def file_name(info: BackboneInfo) -> str:
     if is_timm(info.name):
         return f"{info.library_name}.safetensors"
     return info.url.rsplit("/", 1)[1]
+
+
+def digest_file(path: Path) -> Path:
+    """Where the sha256 of a downloaded file is kept that its name does not have."""
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _stated(path: Path) -> str:
+    """The sha256 that the hub stated of a file, as we kept it; empty where we did not."""
+    with suppress(OSError):
+        return digest_file(path).read_text("ascii", errors="replace").strip()[:64]
+    return ""
 
 
 def weights_folder(cache: Path) -> Path:
@@ -153,11 +167,16 @@ def _hub_files(info: BackboneInfo, env: Mapping[str, str]) -> list[Path]:
 
 
 def _local(info: BackboneInfo, own: WeightsFile) -> Located | Missing:
-    path = Path(own.file).expanduser().absolute()
-    if not path.is_file():
+    # Not Path.expanduser: that raises where ~ is of a user that there is not.
+    path = Path(os.path.expanduser(own.file)).absolute()
+    try:
+        wrong = "" if path.is_file() else "is no file"
+    except OSError as error:  # a folder above that is closed to us, or a name that is too long
+        wrong = f"cannot be read: {(error.strerror or str(error)).lower()}"
+    if wrong:
         return Missing(
             name=info.name,
-            reason=f"{info.name}: weights.files names {own.file}, but {path} is no file",
+            reason=f"{info.name}: weights.files names {own.file}, but {path} {wrong}",
             fix="a relative path starts at the current folder",
         )
     known = info.preprocessing

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from search.cli.init_space import task_of
+from search.cli.paths import data_source
 from search.data.csv_manifest import written_labels
 from search.data.folder import SUFFIXES
 from search.data.read import absolute
@@ -28,16 +29,21 @@ class Wish:
 
 def data_of(folder: Path, data: str | None) -> DataSpec:
     """The images meant: those that were named, those of DIR, else the sample."""
-    if data is not None and is_url(data):
-        if holds_secret(data):
+    if data is not None:
+        kind, place = data_source(data)
+        if not is_url(place):
+            place = str(Path(place).absolute())
+        elif holds_secret(place):
             raise fail(
                 "--data is a URL with credentials or a query in it",
                 fix="the URL without them; credentials in the environment (AWS_PROFILE, ...)",
             )
-        return DataSpec(path=data)
-    if data is not None:
-        path = str(Path(data).expanduser().absolute())
-        return DataSpec(manifest=path) if data.lower().endswith(".csv") else DataSpec(path=path)
+        elif kind == "manifest":
+            raise fail(
+                f"--data {place} is a manifest at a URL",
+                fix="a path to the list; or the URL of a folder per class",
+            )
+        return DataSpec(manifest=place) if kind == "manifest" else DataSpec(path=place)
     held = _holds_images(folder, deep=2)
     return DataSpec(path=str(folder.absolute())) if held else DataSpec(sample=SAMPLE)
 

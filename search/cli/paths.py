@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from search.data.place import cache_folder as cache_folder
+from search.space.urls import is_url
 
 DEFAULT_STORAGE = "sqlite:///studies/studies.db"
 
 
+def data_source(text: str) -> tuple[Literal["path", "manifest"], str]:
+    """Which key of ``data`` a ``--data`` stands for, and its value.
+
+    A name that ends in .csv is a manifest's. ``~`` is the home folder, but stays where
+    there is no such user, to be told as a path that is not there; a URL stays as it is.
+    """
+    kind: Literal["path", "manifest"] = "manifest" if text.lower().endswith(".csv") else "path"
+    return kind, text if is_url(text) else str(Path(os.path.expanduser(text)))
+
+
 def study_folder(checkpoints: str, study: str) -> Path:
     """The folder of a study's checkpoints and export, absolute."""
-    return Path(checkpoints).expanduser().absolute() / study
+    return Path(os.path.expanduser(checkpoints)).absolute() / study
 
 
 def storage_url(flag: str | None, env: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from search.cli.entry import show_problems
 from search.cli.extended import fetch, identity_of
 from search.cli.options import SpaceFlags
+from search.cli.paths import data_source
 from search.cli.space_source import read_text
 from search.problems import Exit, Problem, SearchError
 
@@ -91,6 +92,7 @@ def to_overrides(
     """The overrides that flags and SEARCH_STORAGE stand for, and what is wrong
     with the flags themselves. Later overrides win."""
     from search.space.overrides import Override
+    from search.space.urls import shown
 
     found: list[Override] = []
     problems: list[Problem] = []
@@ -110,8 +112,8 @@ def to_overrides(
         else:
             found.append(Override(path=key.strip(), text=value, flag=f"--set {item}"))
     if flags.data is not None:
-        kind = "manifest" if flags.data.lower().endswith(".csv") else "path"
-        add(f"data.{kind}", str(Path(flags.data).expanduser()), f"--data {flags.data}")
+        kind, place = data_source(flags.data)
+        add(f"data.{kind}", place, f"--data {shown(flags.data)}")
     if flags.name is not None:
         add("study.name", flags.name, f"--name {flags.name}")
     if flags.trials is not None:

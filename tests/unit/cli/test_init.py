@@ -298,6 +298,8 @@ def test_nothing_is_replaced_without_force(
         pytest.param(["file/x", "--data", "flowers"], 2, "file/x/space.yaml cannot be", id="under"),
         pytest.param(["study", "--data", "one"], 3, "has the single class 'rose'", id="one_class"),
         pytest.param(["study", "--data", "s3://k:v@b/x"], 2, "URL with credentials", id="secret"),
+        pytest.param(["study", "--data", "s3://b/x.csv"], 2, "a manifest at a URL", id="far_csv"),
+        pytest.param(["study", "--data", "~no-one/x"], 3, "~no-one/x does not", id="no_home"),
         pytest.param(["study", "--preset", "../x"], 2, "there is no preset", id="preset"),
     ],
 )

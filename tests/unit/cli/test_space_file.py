@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,27 @@ def test_every_flag_replaces_its_line(space_file: Path, tmp_path: Path) -> None:
 def test_data_that_ends_in_csv_is_a_manifest(space_file: Path, name: str) -> None:
     spec = load_space(space_file, SpaceFlags(data=name), env={}).spec
     assert (spec.data.manifest, spec.data.path, spec.data.sample) == (name, None, None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "path", "refused"),
+    [
+        pytest.param("memory://flowers/all", "memory://flowers/all", None, id="url"),
+        pytest.param("~nobody-of-this-name/x", "~nobody-of-this-name/x", Exit.DATA, id="no_home"),
+    ],
+)
+def test_data_may_be_a_url_and_a_home_that_is_none_is_a_path_that_is_not_there(
+    space_file: Path, typed: str, path: str, refused: Exit | None
+) -> None:
+    loaded = load_space(space_file, SpaceFlags(data=typed), env={})
+    assert loaded.spec.data.path == path
+    assert (loaded.refused.status if loaded.refused else None) == refused
+
+
+def test_a_secret_in_a_url_of_images_is_not_shown(space_file: Path) -> None:
+    error = problems_of(space_file, SpaceFlags(data="s3://me:hunter2@bucket/x"))
+    assert "credentials" in str(error)
+    assert "hunter2" not in str(error)
 
 
 def test_a_flag_is_taken_literally_and_a_set_is_yaml(space_file: Path) -> None:
@@ -152,6 +174,29 @@ def test_a_file_of_weights_that_is_not_there_is_told_at_its_place(space_file: Pa
     weighted_again = space_file.read_text().replace("mine.safetensors", str(there))
     space_file.write_text(weighted_again)
     assert load_space(space_file, SpaceFlags(), env={}).refused is None
+
+
+@pytest.mark.parametrize(
+    ("name", "fact"),
+    [
+        pytest.param("~nobody-of-this-name/x.pth", "is no file", id="no_home"),
+        pytest.param("x" * 300, "cannot be read: file name too long", id="long"),
+        pytest.param("closed/x.pth", "cannot be read: permission denied", id="closed"),
+    ],
+)
+def test_any_name_of_a_file_of_weights_is_told_without_a_traceback(
+    space_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, fact: str
+) -> None:
+    if name.startswith("closed") and os.geteuid() == 0:
+        pytest.skip("nothing is closed to root")
+    monkeypatch.chdir(tmp_path)
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    weighted(space_file, f"{{files: {{resnet50: {name}}}}}")
+    refused = load_space(space_file, SpaceFlags(), env={}).refused
+    closed.chmod(0o700)
+    assert refused is not None
+    assert refused.problems[0].fact.endswith(fact)
 
 
 @pytest.mark.parametrize(
