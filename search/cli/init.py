@@ -104,7 +104,7 @@ def _start(folder: Path, wish: Wish, *, force: bool, json: bool) -> Exit:
     import json as jsonlib
 
     from search.cli.data_check import check_data
-    from search.cli.init_data import data_of, with_task
+    from search.cli.init_data import data_of, with_guess, with_task
     from search.cli.init_report import document, report_lines
     from search.cli.init_space import choose, space_text
     from search.cli.machine import this_machine
@@ -115,7 +115,10 @@ def _start(folder: Path, wish: Wish, *, force: bool, json: bool) -> Exit:
     spec = data_of(folder, wish.data)
     check_data(spec)
     spec = with_task(spec, wish)
-    found = _survey(spec)
+    try:
+        found = _survey(spec)
+    except SearchError as error:
+        raise with_guess(error, spec, wish) from None
     asked = wish.task is not None
     machine = this_machine(os.environ)
     start = choose(found, spec, machine=machine, preset=preset, task_asked=asked)
@@ -126,7 +129,7 @@ def _start(folder: Path, wish: Wish, *, force: bool, json: bool) -> Exit:
     if problem is not None:
         if json:
             print(jsonlib.dumps(document(found, start, file=None)))
-        raise problem
+        raise with_guess(problem, spec, wish)
     _write(file, space_text(start, found, file))
     if json:
         print(jsonlib.dumps(document(found, start, file=file)))

@@ -1,16 +1,17 @@
-"""Which images ``search init`` looks at, and what is to be learnt of them."""
+"""Which images ``search init`` looks at, and what is to be learnt of them: asked for, or
+guessed, which is said where it leads to a refusal."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from search.cli.init_space import task_of
 from search.cli.paths import data_source
 from search.data.csv_manifest import written_labels
 from search.data.folder import SUFFIXES
+from search.data.labels import mostly_numbers, task_line, task_of
 from search.data.read import absolute
-from search.problems import did_you_mean, fail
+from search.problems import Problem, SearchError, did_you_mean, fail
 from search.space.spec import TASKS, DataSpec
 from search.space.urls import holds_secret, is_url
 
@@ -71,8 +72,7 @@ def with_task(spec: DataSpec, wish: Wish) -> DataSpec:
         fix = did_you_mean(wish.task, TASKS) or f"one of {', '.join(TASKS)}"
         raise fail(f"--task {wish.task}: there is no such task", fix=fix)
     if task is None and spec.manifest is not None:
-        file = absolute(spec.manifest, Path.cwd())
-        task = task_of(written_labels(file, name=spec.manifest))
+        task = task_of(_labels(spec.manifest))
     task = task or "multiclass"
     if task != "multiclass" and spec.path is not None:
         fact = f"--task {task}: a folder gives each image one class"
@@ -81,3 +81,27 @@ def with_task(spec: DataSpec, wish: Wish) -> DataSpec:
         fact = f"--unit {wish.unit} is the unit of a number, the task is {task}"
         raise fail(fact, fix="--task regression; or without --unit")
     return replace(spec, task=task, unit=wish.unit or "")
+
+
+def with_guess(error: SearchError, spec: DataSpec, wish: Wish) -> SearchError:
+    """A refusal of the images with what can be typed here, there being no space file yet;
+    and where the task was guessed, that it was."""
+    problems = [replace(each, fix=_typed(each.fix)) for each in error.problems]
+    if wish.task is None and spec.manifest is not None:
+        other = "multiclass"
+        if spec.task == "multiclass":
+            other = "regression" if mostly_numbers(_labels(spec.manifest)) else ""
+        if other:
+            fact = f"the task was guessed from the labels: {spec.task}"
+            problems.append(Problem(fact=fact, fix=f"--task {other}", level="note"))
+    return SearchError(problems, error.status)
+
+
+def _typed(fix: str) -> str:
+    for task in TASKS:
+        fix = fix.replace(task_line(task), f"--task {task}")
+    return fix
+
+
+def _labels(manifest: str) -> tuple[str, ...]:
+    return written_labels(absolute(manifest, Path.cwd()), name=manifest)

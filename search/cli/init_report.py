@@ -24,6 +24,7 @@ def report_lines(found: Survey, start: Start) -> list[str]:
     data = start.data
     place = data.manifest or data.path or f"the sample {data.sample}; your own: --data PATH"
     what = "" if data.task == "multiclass" else f", {data.task}"
+    what += f", in {printable(data.unit)}" if data.unit else ""
     lines = [
         bold(f"{printable(start.name)}: {quantity(len(found.good), 'image')}{what}"),
         f"  {printable(place)}",
@@ -175,6 +176,7 @@ def document(found: Survey, start: Start, *, file: Path | None) -> dict[str, Any
         "data": start.data.manifest or start.data.path,
         "sample": start.data.sample,
         "task": start.data.task,
+        "unit": start.data.unit or None,
         "images": len(found.good),
         "learnt": start.learnt,
         "classes": [

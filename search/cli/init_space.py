@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from search.cli.machine import Machine
 from search.data.listing import Found, quantity
 from search.data.survey import Survey, class_counts, short_sides
 from search.problems import printable
-from search.space.spec import DataSpec, Task
+from search.space.spec import DataSpec
 from search.space.study_section import name_of
 
 FEW = 2_000
@@ -28,8 +26,6 @@ _CUT = {"val": 0.2, "test": 0.2}
 _LARGE, _SMALL = 224, 128
 """Pixels: what most backbones were trained at, and what a CPU gets through."""
 _FOR_CPUS = ("efficientnet_lite0", "mobilenet_v3_large", "resnet18")
-_MOSTLY = 0.9
-"""Share of labels that are numbers, from which on numbers are meant."""
 _WHERE = 34
 """Column of the comments."""
 
@@ -57,24 +53,6 @@ class Start:
     def next_command(self, file: Path) -> str:
         """What to type then."""
         return f"search plan {shlex.quote(printable(str(file)))}"
-
-
-def task_of(labels: Sequence[str]) -> Task:
-    """What a manifest's labels, as written, look like: classes, several with | between,
-    numbers. Of numbers a few may be wrong: they are told as such."""
-    if any("|" in label for label in labels):
-        return "multilabel"
-    written = [label for label in labels if label.strip()]
-    several = len(set(written)) > max(10, len(written) / 10)
-    numbers = sum(map(_is_number, written))
-    return "regression" if several and numbers >= _MOSTLY * len(written) else "multiclass"
-
-
-def _is_number(label: str) -> bool:
-    try:
-        return math.isfinite(float(label))
-    except ValueError:
-        return False
 
 
 def choose(

@@ -5,10 +5,10 @@ What is refused here cannot be learnt, or is of another task than the data say.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from search.data.labels import is_number, task_line, too_many
 from search.data.listing import Found, capped, quantity
 from search.problems import Exit, Problem, SearchError
 from search.space.spec import Task
@@ -99,7 +99,7 @@ def _check_classes(
         problems.append(
             Problem(
                 fact=f"{where} names {which}; task multilabel is for two or more",
-                fix="data: {task: multiclass}, with two classes: has it, and has it not",
+                fix=f"{task_line('multiclass')}, with two classes: has it, and has it not",
             )
         )
     if problems:
@@ -143,14 +143,14 @@ def _check_values(images: Sequence[Found], where: str) -> None:
 def _check_task(images: Sequence[Found], where: str) -> None:
     """The labels are no numbers to predict, and none is several classes in one."""
     labels = sorted({image.label for image in images})
-    if len(labels) > len(images) / 3 and all(map(_is_number, labels)) and len(labels) > 3:
+    if too_many(len(labels), len(images)) and all(map(is_number, labels)):
         raise _refused(
             [
                 Problem(
                     fact=f"the labels of {where} are {len(labels):,} different numbers on "
                     f"{quantity(len(images), 'image')}: a quantity to predict, not classes"
                     f"{_first(images, labels)}",
-                    fix="data: {task: regression}",
+                    fix=task_line("regression"),
                 )
             ]
         )
@@ -164,7 +164,7 @@ def _check_task(images: Sequence[Found], where: str) -> None:
                 Problem(
                     fact=f"{quantity(len(shared), 'label')} of {where} are several classes with | "
                     f"between them{_first(images, shared)}; data.task is multiclass",
-                    fix="data: {task: multilabel}; or another sign than | in the names",
+                    fix=f"{task_line('multilabel')}; or another sign than | in the names",
                 )
             ]
         )
@@ -185,13 +185,6 @@ def _more(count: int, task: Task) -> str:
     """What can be done for a class that lacks so many images."""
     out = "its folder, or its lines" if task == "multiclass" else "out of its lines"
     return f"add {quantity(count, 'image')} to it; or leave the class out ({out})"
-
-
-def _is_number(label: str) -> bool:
-    try:
-        return math.isfinite(float(label))
-    except ValueError:
-        return False
 
 
 def _refused(problems: list[Problem]) -> SearchError:

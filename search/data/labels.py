@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.space.spec import Task
@@ -19,7 +20,16 @@ _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf(?:inity)?)", re.I
 )
 """What is read: Python itself takes 1_000 and other scripts' digits, too."""
-_NO_CLASS = "the image's class; images in no class are for data: {task: multilabel}"
+_MOSTLY = 0.9
+"""Share of labels that are numbers, from which on numbers are meant."""
+
+
+def task_line(task: Task) -> str:
+    """What a fix tells to write in a space file, e.g. ``data: {task: multilabel}``."""
+    return f"data: {{task: {task}}}"
+
+
+_NO_CLASS = f"the image's class; images in no class are for {task_line('multilabel')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +73,36 @@ def read_label(text: str, task: Task) -> Label:
         )
     labels = tuple(sorted(set(pieces)))
     return Label(text=BETWEEN.join(labels), labels=labels)
+
+
+def task_of(labels: Sequence[str]) -> Task:
+    """What a manifest's labels, as written, look like: classes, several with | between,
+    numbers. Of numbers a few may be wrong: they are told as such."""
+    if any(BETWEEN in label for label in labels):
+        return "multilabel"
+    written = [label for label in labels if label.strip()]
+    different = len(set(written))
+    many = different > max(10, len(written) / 10) or too_many(different, len(written))
+    return "regression" if many and mostly_numbers(written) else "multiclass"
+
+
+def mostly_numbers(labels: Sequence[str]) -> bool:
+    """Whether numbers are meant, but for a few mistakes."""
+    return bool(labels) and sum(map(is_number, labels)) >= _MOSTLY * len(labels)
+
+
+def too_many(different: int, images: int) -> bool:
+    """Whether so many different numbers on so many images can be no classes: one of them
+    would have fewer than the 3 images that a class needs."""
+    return different > 3 and different > images / 3
+
+
+def is_number(label: str) -> bool:
+    """Whether a label can be meant as a number, e.g. ``1e3``, also ``1_000``."""
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _number(text: str) -> Label:

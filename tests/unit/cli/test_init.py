@@ -237,7 +237,9 @@ def test_an_empty_label_among_classes_is_told_with_the_task_that_has_use_for_it(
 ) -> None:
     manifest(tmp_path, ["cat", "dog", ""] * 4)
     search("init", "study", "--data", "list.csv", status=Exit.DATA)
-    assert "images in no class are for data: {task: multilabel}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "images in no class are for --task multilabel" in said
+    assert "guessed" not in said  # these labels are nothing else
     search("init", "study", "--data", "list.csv", "--task", "multilabel")
     assert "task: multilabel                # as asked for" in Path("study/space.yaml").read_text()
 
@@ -250,6 +252,25 @@ def test_numbers_with_a_few_bad_lines_are_still_numbers(
     said = capsys.readouterr().err
     assert "fix: the image's value, or remove the line" in said
     assert "'tall' is no number, data.task is regression" in said
+    assert (
+        "note: the task was guessed from the labels: regression\n  fix: --task multiclass" in said
+    )
+
+
+def test_few_images_with_a_number_each_are_no_classes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest(tmp_path, ["1", "2", "3", "4", "5"] * 2)
+    search("init", "study", "--data", "list.csv", "--unit", "cm", "--json")
+    document = json.loads(capsys.readouterr().out)
+    assert (document["task"], document["unit"]) == ("regression", "cm")
+    search("init", "other", "--data", "list.csv", "--task", "multiclass", status=Exit.DATA)
+    printed = capsys.readouterr()
+    assert "a quantity to predict, not classes" in printed.err
+    assert "fix: --task regression" in printed.err
+    assert "guessed" not in printed.err
+    search("init", "third", "--data", "list.csv", "--unit", "cm")
+    assert capsys.readouterr().out.splitlines()[0] == "list: 10 images, regression, in cm"
 
 
 def test_task_and_unit_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
