@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
 from search.backbones.info import BackboneInfo
-from search.backbones.timm_names import is_timm, timm_names
+from search.backbones.timm_names import PREFIX, is_timm, timm_names
 from search.cli.columns import align, bold, dim, indent
 from search.cli.figures import millions
 from search.problems import did_you_mean, fail, printable
@@ -58,9 +58,10 @@ def pick(patterns: Sequence[str]) -> list[str]:
         fits = [name for name in known if name.startswith(pattern) or fnmatchcase(name, pattern)]
         if not fits:
             near = did_you_mean(pattern, known)
+            every = f"search backbones '{PREFIX}*'" if is_timm(pattern) else "search backbones"
             raise fail(
                 f"no backbone is called {pattern!r}, or begins so",
-                fix=f"search backbones {near}" if near else "search backbones lists all",
+                fix=f"search backbones {near}" if near else f"{every} lists all",
             )
         found.update(fits)
     ours = [name for name in CATALOGUE if name in found or not patterns]

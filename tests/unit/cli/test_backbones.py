@@ -65,7 +65,11 @@ def test_names_are_chosen_by_beginning_or_pattern(patterns: list[str], expected:
 
 @pytest.mark.parametrize(
     ("name", "fix"),
-    [("resnet5O", "search backbones resnet50"), ("llama", "search backbones lists all")],
+    [
+        ("resnet5O", "search backbones resnet50"),
+        ("llama", "search backbones lists all"),
+        ("timm:zzz", "search backbones 'timm:*' lists all"),
+    ],
 )
 def test_a_name_that_fits_none_is_answered_with_the_nearest(name: str, fix: str) -> None:
     with pytest.raises(SearchError, match=f"no backbone is called '{name}'") as raised:
