@@ -83,8 +83,8 @@ class FinalDocument:
     runner_up: int | None = None
     """The trial that comes next and whose weights are kept, if there is one."""
     storage_flag: str = ""
-    """What later commands need to find the study, e.g. ``--storage URL``;
-    empty for the usual storage."""
+    """What later commands need to find the study, with a space in front, e.g.
+    `` --storage URL``; empty for the usual storage."""
 
 
 def to_json(document: FinalDocument) -> dict[str, Any]:
@@ -265,7 +265,7 @@ def _verdicts(rows: list[list[str]], width: int | None) -> list[str]:
 
 
 def _next(document: FinalDocument, width: int | None) -> list[str]:
-    flag = f" {document.storage_flag}" if document.storage_flag else ""
+    flag = document.storage_flag
     study = shlex.quote(document.study)
     rows = []
     if document.export is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.cli.final_view import Baseline, Best, FinalDocument, show_final, to_json
-from search.cli.paths import DEFAULT_STORAGE, absolute_storage
+from search.cli.paths import absolute_storage, storage_hint
 from search.cli.preparation import Ready
 from search.problems import SearchError
 from search.space.spec import StudySpec
@@ -189,7 +189,7 @@ def final_document(
         command=command,
         export=None if results is None else _short(Path(results.folder)),
         runner_up=with_weights[0].number if with_weights else None,
-        storage_flag="" if spec.storage == DEFAULT_STORAGE else f"--storage {storage}",
+        storage_flag=storage_hint(spec.storage, os.environ),
     )
 
 

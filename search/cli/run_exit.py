@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
 from typing import TYPE_CHECKING
 
+from search.cli.paths import storage_hint
 from search.problems import Exit, fail
 from search.space.secrets import redact
 from search.space.spec import Budget, StudySpec
@@ -98,7 +100,8 @@ def exit_status(view: StudyView, end: RunEnd, spec: StudySpec, *, by: str = "", 
         first = next(trial for trial in view.trials if trial.reason is common)
         raise fail(
             f"{_failed(len(reasons), early=end.too_many_failures)}: {common} ({first.why})",
-            fix=f"search status {spec.name} --trial {first.number} shows the whole error",
+            fix=f"search status {shlex.quote(spec.name)} --trial {first.number}"
+            f"{storage_hint(spec.storage, os.environ)} shows the whole error",
             status=Exit.FAILURES,
         )
     if end.exhausted or _exhausted(view):

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from search.cli.final_view import final_lines
+from search.cli.run_end import final_document
 from search.cli.run_exit import exit_status
 from search.problems import Exit, SearchError
 from search.space.domains import Space
@@ -66,6 +68,23 @@ def test_a_study_whose_trials_all_failed_ends_with_status_5(
     (problem,) = caught.value.problems
     assert problem.fact == fact
     assert problem.fix == f"search status solar-cells --trial {number} shows the whole error"
+
+
+def test_what_is_typed_next_finds_the_study_in_its_storage(
+    study: StudyView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEARCH_STORAGE", raising=False)
+    spec = replace(SPEC, name="my study", storage="sqlite:///my studies.db")
+    flag = " --storage 'sqlite:///my studies.db'"
+    with pytest.raises(SearchError) as caught:
+        exit_status(study_of(study, [FailReason.ERROR]), RunEnd(), spec, json=False)
+    (problem,) = caught.value.problems
+    assert problem.fix == f"search status 'my study' --trial 0{flag} shows the whole error"
+    end = final_document(study, spec, storage="sqlite:////home/me/my studies.db")
+    lines = [line for line in final_lines(end, width=None) if line.startswith("  search ")]
+    assert [flag in line for line in lines] == [True] * 3
+    usual = final_document(study, SPEC, storage="sqlite:////home/me/studies/studies.db")
+    assert "--storage" not in "\n".join(final_lines(usual, width=None))
 
 
 def test_a_study_that_was_given_up_early_says_so(study: StudyView) -> None:
