@@ -2,9 +2,8 @@
 
 :func:`lacking` and :func:`stored` are pure arithmetic; :func:`check_room` looks
 at the disks. An estimate: what is there already is not counted, and the
-checkpoints are taken to be of the largest backbone, trained whole. One that errs
-costs a refused run, so it leaves out what may never be written (the checkpoint
-before the last one). Only decoded images can be done without.
+checkpoints are taken to be of the largest backbone, trained whole, with the one
+before the last while a trial runs. Only decoded images can be done without.
 """
 
 from __future__ import annotations
