@@ -8,8 +8,7 @@ from search.backbones.catalogue import blocks_of
 from search.backbones.info import BackboneInfo
 from search.cli.columns import bold, indent
 from search.cli.wrapping import flat, hanging, within
-
-BLOCKS = ("stem", "stage1", "stage2", "stage3", "stage4")
+from search.training.rates import FROM_THE_HEAD
 
 
 def block_lines(backbones: Sequence[BackboneInfo], *, width: int | None = None) -> list[str]:
@@ -23,8 +22,8 @@ def block_lines(backbones: Sequence[BackboneInfo], *, width: int | None = None) 
             rows.append(
                 [
                     info.name if place == 0 else "",
-                    BLOCKS[place],
-                    f"unfreeze_depth {len(BLOCKS) - place}",
+                    FROM_THE_HEAD[-1 - place],
+                    f"unfreeze_depth {len(FROM_THE_HEAD) - place}",
                     f"{count:,}",
                     modules,
                 ]

@@ -9,9 +9,7 @@ from search.space.points import values
 from search.space.settings import Value
 from search.space.spec import CacheSpec, StudySpec
 from search.training.config import SETTINGS
-
-BLOCKS = 5
-"""A stem and four stages."""
+from search.training.rates import FROM_THE_HEAD
 
 
 def backbones_of(space: Space) -> tuple[str, ...]:
@@ -44,7 +42,8 @@ def boundaries_of(spec: StudySpec) -> tuple[int, ...]:
         depths.add(0)
     if "gradual" in strategies:
         depths |= set(range(max(depths)))
-    return tuple(sorted(BLOCKS - depth for depth in depths if depth < BLOCKS))
+    blocks = len(FROM_THE_HEAD)
+    return tuple(sorted(blocks - depth for depth in depths if depth < blocks))
 
 
 def cache_bytes(cache: CacheSpec) -> int | None:

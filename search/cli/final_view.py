@@ -26,6 +26,7 @@ from search.cli.measures_view import (
     tells,
     with_interval,
 )
+from search.cli.wrapping import next_lines, wrapped
 from search.problems import printable
 from search.space.figure import metric
 from search.space.settings import Value
@@ -128,7 +129,7 @@ def final_lines(document: FinalDocument, *, width: int | None) -> list[str]:
             worth least is left out; a number or a command is never broken. None
             is without a limit.
     """
-    lines = ["", *packed(_heading(document).split(" "), width=width, rest="  ", gap=" ")]
+    lines = ["", *wrapped(_heading(document), width=width, rest="  ")]
     best = document.best
     if best is None:
         unsettled = sum(count for state, count in document.counts.items() if not state.settled)
@@ -240,7 +241,7 @@ def _differences(document: FinalDocument, width: int | None, *, above: bool) -> 
     if test is not None and compared:
         if all(each.within_noise or not tells(each) for each in compared):
             text = f"{test.n} test images cannot tell these apart; more test images may"
-            lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
+            lines += wrapped(text, width=width, rest="  ")
         if scarce:
             fewest = min(each.support for each in scarce)
             text = (
@@ -251,7 +252,7 @@ def _differences(document: FinalDocument, width: int | None, *, above: bool) -> 
                 if above or has_intervals(lines)
                 else "too few to say how far these figures can be relied on"
             )
-            lines += packed(text.split(" "), width=width, rest="  ", gap=" ")
+            lines += wrapped(text, width=width, rest="  ")
     return lines
 
 
@@ -276,10 +277,7 @@ def _next(document: FinalDocument, width: int | None) -> list[str]:
         rows.append([command, "the second best trial's model"])
     rows.append([f"search status {study}{flag}", "all trials"])
     rows.append([f"search dashboard{flag}", "browse them"])
-    lines = indent(align(rows))
-    if not fits(lines, width):  # a line that is broken cannot be copied
-        lines = indent([text for command, what in rows for text in (f"# {what}", command)])
-    return ["next", *lines]
+    return next_lines(rows, width=width)
 
 
 def _test(test: TestResult | None) -> dict[str, float | None] | None:

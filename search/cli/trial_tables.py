@@ -20,14 +20,7 @@ def leaderboard(study: StudyView, trials: Sequence[TrialView], *, width: int | N
     """A heading, and what each trial came to; ``width`` in cells, None without a limit."""
     objective = study.objective
     columns = [
-        Column(head="trial", cells=tuple(f"{each.number}" for each in trials), right=True),
-        Column(head="state", cells=tuple(each.state.value for each in trials)),
-        Column(
-            head=objective,
-            short="value",
-            cells=tuple(metric(each.best_value, objective) for each in trials),
-            right=True,
-        ),
+        *_which(trials, objective, [metric(each.best_value, objective) for each in trials]),
         Column(
             head="best epoch",
             short="at",
@@ -43,19 +36,12 @@ def unsettled(study: StudyView, trials: Sequence[TrialView], *, width: int | Non
     """The same of trials that run or wait, with where they are."""
     objective = study.objective
     last = [max(each.curve, default=None) for each in trials]
-    now = zip(trials, last, strict=True)
+    now = [
+        "-" if epoch is None else metric(each.curve[epoch], objective)
+        for each, epoch in zip(trials, last, strict=True)
+    ]
     columns = [
-        Column(head="trial", cells=tuple(f"{each.number}" for each in trials), right=True),
-        Column(head="state", cells=tuple(each.state.value for each in trials)),
-        Column(
-            head=objective,
-            short="value",
-            cells=tuple(
-                "-" if epoch is None else metric(each.curve[epoch], objective)
-                for each, epoch in now
-            ),
-            right=True,
-        ),
+        *_which(trials, objective, now),
         Column(
             head="epoch",
             cells=tuple("-" if epoch is None else f"{epoch}" for epoch in last),
@@ -69,6 +55,15 @@ def unsettled(study: StudyView, trials: Sequence[TrialView], *, width: int | Non
         ),
     ]
     return fitted(columns, [each.params for each in trials], _varying(study), width=width)
+
+
+def _which(trials: Sequence[TrialView], objective: str, values: Sequence[str]) -> list[Column]:
+    """What every such table begins with: the trial, its state, its value."""
+    return [
+        Column(head="trial", cells=tuple(f"{each.number}" for each in trials), right=True),
+        Column(head="state", cells=tuple(each.state.value for each in trials)),
+        Column(head=objective, short="value", cells=tuple(values), right=True),
+    ]
 
 
 def _varying(study: StudyView) -> tuple[str, ...]:
