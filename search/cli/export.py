@@ -32,18 +32,13 @@ def export(study: str | None, *, trial: int | None, to: Path | None, storage: st
     from search.data.manifest import load_table
     from search.export.trial import Candidate, Origin, export_trial, has_weights
     from search.space.document import from_document
-    from search.tuning.belonging import anothers
     from search.tuning.homes import checkpoints_of, homes_of
 
     spec = from_document(view.attributes["space"])
     folder = study_folder(spec.checkpoints.dir, spec.name)
     homes = homes_of(view, folder)
     if not homes:
-        raise fail(
-            anothers(folder, view.name, view, storage=url),
-            fix=f"search export {shlex.quote(view.name)} --storage ..., with that study's",
-            status=Exit.CONFLICT,
-        )
+        raise _anothers(folder, view, url)
     if not has_weights(checkpoints_of(homes, chosen.number)):
         kept = [
             each.number for each in view.trials if has_weights(checkpoints_of(homes, each.number))
@@ -106,6 +101,21 @@ def _no_weights(view: StudyView, chosen: TrialView, kept: list[int], *, flag: st
         f"{fact}; trials with weights: {', '.join(map(str, kept))}",
         fix=f"search export {shlex.quote(view.name)} --trial {first}{flag}",
     )
+
+
+def _anothers(folder: Path, view: StudyView, url: str) -> SearchError:
+    """Whose the models in the folder are, and how those are exported, where they can be."""
+    from search.study.owner import OWNER, owner_of, storage_named
+    from search.tuning.belonging import anothers
+
+    owner = owner_of(folder)
+    fix = ""
+    if owner is not None and not owner.uuid:
+        fix = f"if it is this study's: rm {shlex.quote(str(folder / OWNER))}"
+    elif owner is not None and owner.storage != storage_named(url):
+        flag = f"--storage {shlex.quote(owner.storage)}"
+        fix = f"for the models there: search export {shlex.quote(owner.study)} {flag}"
+    return fail(anothers(folder, view.name, view, storage=url), fix=fix, status=Exit.CONFLICT)
 
 
 def _check_table(table: Path, spec: StudySpec) -> None:

@@ -50,7 +50,7 @@ def status(study: str | None, *, trial: int | None, storage: str | None, json: b
     if json:
         _print(trial_document(found, one, storage=shown))
     else:
-        none = _no_weights(found, one)
+        none = _no_weights(found, one, url)
         print("\n".join(trial_lines(found, one, flag=flag, no_weights=none, width=width)))
 
 
@@ -62,18 +62,19 @@ def _driver(url: str, study: str) -> Holder | None:
     return None if holder is None or holder.gone else holder
 
 
-def _no_weights(study: StudyView, trial: TrialView) -> str:
+def _no_weights(study: StudyView, trial: TrialView, url: str) -> str:
     """Why there is no model of a trial here; empty where there is one."""
     from search.cli.paths import study_folder
     from search.export.trial import has_weights
     from search.space.document import from_document
+    from search.tuning.belonging import anothers
     from search.tuning.homes import checkpoints_of, homes_of
 
     spec = from_document(study.attributes["space"])
     folder = study_folder(spec.checkpoints.dir, spec.name)
     homes = homes_of(study, folder)
     if not homes:
-        return f"not here: {folder} holds the models of another study"
+        return f"not here: {anothers(folder, study.name, study, storage=url)}"
     if has_weights(checkpoints_of(homes, trial.number)):
         return ""
     if not any(home.is_dir() for home in homes):
