@@ -21,6 +21,9 @@ from search.tuning.job import PreparedBackbone
 
 TIDIES_UP = 2.0
 """Seconds that the child gets to remove what it was about to write."""
+QUIET = "ignore:resource_tracker:UserWarning"
+"""A child that is killed leaves semaphores to multiprocessing's tracker, which removes them
+and would say so on the terminal of a user who typed Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +64,7 @@ class Preparation:
 
     def __init__(self, request: Request) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "search.cli.prepare"],
+            [sys.executable, "-W", QUIET, "-m", "search.cli.prepare"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Generic, TypeVar
 
@@ -43,17 +43,17 @@ def aside(cluster: AbstractContextManager[T]) -> Iterator[T]:
     """
     earlier = set(psutil.Process().children())
     other = _Thread(cluster)
-    other.start()
-    _wait(other.entered, patience=None)
+    _wait(other.entered, after=other.start, patience=None)
     if other.error is not None:
         raise other.error
-    started = set(psutil.Process().children()) - earlier
+    started: set[psutil.Process] = set()
     try:
+        started = set(psutil.Process().children()) - earlier
         yield other.values[0]
     finally:
         left = [*started, *(below for each in started for below in _below(each))]
-        other.leave.set()
-        if _wait(other.left, patience=_PATIENCE, cut=_status(sys.exc_info()[1])):
+        cut = _status(sys.exc_info()[1])
+        if _wait(other.left, after=other.leave.set, patience=_PATIENCE, cut=cut):
             _, alive = psutil.wait_procs(left, timeout=_LINGER)
             _kill(alive)
     if other.error is not None:
@@ -90,11 +90,18 @@ def _status(error: BaseException | None) -> int | None:
     return int(error.code or 0) if isinstance(error, SystemExit) else None
 
 
-def _wait(done: threading.Event, *, patience: float | None, cut: int | None = None) -> bool:
-    """Wait for the other thread, with our handlers in place.
+def _wait(
+    done: threading.Event,
+    *,
+    after: Callable[[], None],
+    patience: float | None,
+    cut: int | None = None,
+) -> bool:
+    """Let the other thread begin and wait for it, with our handlers in place.
 
     Args:
         done: What it sets.
+        after: Lets it begin; a signal from here on finds our handlers.
         patience: Seconds to wait after a signal, and then leave it alone until
             this process ends; None leaves it at once, whatever it has done.
         cut: The exit status, where a signal came before.
@@ -103,14 +110,16 @@ def _wait(done: threading.Event, *, patience: float | None, cut: int | None = No
         Whether it was done; False where it was left alone.
     """
     if threading.current_thread() is not threading.main_thread():
+        after()
         return done.wait()  # signals are the main thread's
     received: list[int] = []
     before = {number: signal.getsignal(number) for number in _OURS}
     until = math.inf if cut is None else time.monotonic() + (patience or 0.0)
     try:
+        _collect(received)
+        after()
         while not done.is_set() and time.monotonic() < until:
-            for number in _OURS:
-                signal.signal(number, lambda number, _frame: received.append(number))
+            _collect(received)
             done.wait(_LOOK)
             if received:
                 until = min(until, time.monotonic() + (patience or 0.0))
@@ -122,6 +131,12 @@ def _wait(done: threading.Event, *, patience: float | None, cut: int | None = No
     if received:
         signal.raise_signal(received[0])
     return done.is_set()
+
+
+def _collect(received: list[int]) -> None:
+    """Handlers that only note the signal; put back again where Ray replaced them."""
+    for number in _OURS:
+        signal.signal(number, lambda number, _frame: received.append(number))
 
 
 def _end(status: int) -> None:
