@@ -50,7 +50,7 @@ def prepare(request: Request, listener: Listener) -> Ready:
     streaming = check_room(spec, table, request.fixed or backbones_of(spec.space), cache)
     if streaming.forms:
         listener(Note(text=str(streaming), level="warning"))
-    backbones, left_out = _weights(spec, cache, request.fixed, listener)
+    backbones, left_out = ready_weights(spec, cache, request.fixed, listener)
     decoded = _decode(spec, table, backbones, cache, listener, streamed=streaming.forms)
     return Ready(
         table=file,
@@ -65,7 +65,7 @@ def prepare(request: Request, listener: Listener) -> Ready:
     )
 
 
-def _weights(
+def ready_weights(
     spec: StudySpec, cache: Path, fixed: tuple[str, ...], listener: Listener
 ) -> tuple[list[PreparedBackbone], list[str]]:
     """Fetch what is missing, and say what cannot be had."""

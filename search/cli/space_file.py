@@ -66,15 +66,14 @@ def load_space(
         )
     except SearchError as error:
         raise SearchError([*problems, *error.problems], error.status) from None
-    if problems:
-        raise SearchError(problems, Exit.USAGE)
     absent = why_absent(loaded, env) if images else None
+    looks = [each for each in (loaded.refused, absent) if each is not None]
+    not_there = [problem for each in looks for problem in each.problems]
+    if problems:
+        raise SearchError([*problems, *not_there], Exit.USAGE)
     if absent is None:
         return loaded
-    if loaded.refused is not None:
-        both = [*loaded.refused.problems, *absent.problems]
-        absent = SearchError(both, loaded.refused.status)
-    return replace(loaded, refused=absent)
+    return replace(loaded, refused=SearchError(not_there, looks[0].status))
 
 
 def read_space(path: Path, flags: SpaceFlags, *, env: Mapping[str, str]) -> Loaded:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from search.cli.options import SpaceFlags
+from search.cli.prepare import ready_weights
 from search.cli.space_file import load_space, to_overrides
 from search.cli.space_source import given
 from search.problems import Exit, SearchError
@@ -220,6 +221,23 @@ def test_missing_images_and_weights_are_told_together(space_file: Path) -> None:
     assert refused is not None
     assert refused.status is Exit.DATA
     assert len(refused.problems) == 2
+
+
+def test_a_wrong_flag_hides_neither_missing_images_nor_missing_weights(space_file: Path) -> None:
+    weighted(space_file, "{files: {resnet50: mine.safetensors}}")
+    error = problems_of(space_file, SpaceFlags(data="flwers", sets=("foo",)))
+    said = ["--set foo: not KEY=VALUE", "flwers does not exist", "names mine.safetensors"]
+    for problem, fact in zip(error.problems, said, strict=True):
+        assert fact in problem.fact
+
+
+def test_a_run_leaves_out_what_the_plan_leaves_out(space_file: Path, tmp_path: Path) -> None:
+    weighted(space_file, "{unavailable: skip, files: {resnet50: no.pth}}")
+    spec = load_space(space_file, SpaceFlags(), env={}).spec
+    said: list[object] = []
+    ready, left_out = ready_weights(spec, tmp_path, (), said.append)
+    assert ([each.name for each in ready], left_out) == (["efficientnet_lite0"], ["resnet50"])
+    assert "left out, for their weights are not here: resnet50" in str(said)
 
 
 @pytest.mark.parametrize("key", ["files: {alexnet: a.pth}", "tags: {alexnet: IMAGENET1K_V1}"])
