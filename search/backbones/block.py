@@ -44,6 +44,12 @@ class Block:
         """All modules of the block, nested ones included."""
         return chain.from_iterable(root.modules() for root in self._roots.values())
 
+    def train(self, *, mode: bool) -> None:
+        """Training or eval mode of all its modules, set as the library sets it: some of
+        timm's keep what they computed from their weights until they are told the mode."""
+        for root in self._roots.values():
+            root.train(mode)
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Parameters under the library's names, e.g. ``layer1.0.conv1.weight``."""
         for name in self._loose:

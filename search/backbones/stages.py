@@ -129,8 +129,7 @@ class Staged:
                     parameter.requires_grad_(True)
         self.top.train(training)
         for block in trained:
-            for module in block.modules():
-                module.training = training
+            block.train(mode=training)
         self._training = training
         self._depth = depth
 

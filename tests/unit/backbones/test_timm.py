@@ -180,6 +180,33 @@ def test_tensors_of_another_model_are_refused_and_named() -> None:
         body(CATALOGUE["timm:test_convnext"], theirs.state_dict(), "model.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("tensors", "fact"),
+    [
+        pytest.param({}, "tensors are missing", id="none"),
+        pytest.param(
+            {TIMM_POSITIONS: torch.zeros(64)}, r"pos_embed \(64,\) instead of", id="one_dimension"
+        ),
+    ],
+)
+def test_tensors_that_timm_cannot_read_are_refused_without_the_network(
+    tensors: dict[str, Tensor], fact: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from search.problems import SearchError
+
+    asked: list[object] = []
+
+    def no_network(*args: object) -> None:
+        asked.append(args)
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    monkeypatch.setattr("socket.socket.connect", no_network)
+    with pytest.raises(SearchError, match=f"does not fit timm:test_vit: .*{fact}"):
+        body(CATALOGUE["timm:test_vit"], tensors, "model.safetensors")
+    assert asked == []
+
+
 def test_a_vit_at_another_size_gets_its_positions_resized() -> None:
     theirs = timm.create_model("test_vit", pretrained=False, img_size=160, dynamic_img_size=False)
     state = theirs.state_dict()
@@ -251,3 +278,21 @@ def test_splitting_leaves_the_model_as_it_was() -> None:
     with pytest.raises(CannotSplit):
         timm_layout(model)  # of a size that depends on the images
     assert (set(vars(model)), list(model.state_dict())) == before
+
+
+def test_what_timm_remembers_of_weights_is_forgotten_when_they_change() -> None:
+    # TinyViT's attention keeps its table of biases in eval mode, until train() is called.
+    name = "timm:tiny_vit_5m_224"
+    parts = build(name, classes=2, image_size=32, dropout=0.0, state=None, seed=0)
+    images = noise(32)
+    biases = [each for n, each in parts.model.named_parameters() if "attention_biases" in n]
+    assert biases
+    with torch.no_grad():
+        for epoch in range(2):
+            parts.set_mode(5, training=True)
+            for each in biases:
+                each.normal_(generator=torch.Generator().manual_seed(epoch))
+            parts.set_mode(5, training=False)
+            found = parts(images)
+        again = restore(name, classes=2, image_size=32, state=parts.model.state_dict())
+        assert torch.equal(found, again(images))
