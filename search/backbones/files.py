@@ -45,9 +45,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
     try:
-        return dict(load_file(path))
+        tensors = dict(load_file(path))
     except (SafetensorError, OSError, ValueError) as error:
         raise fail(f"{path} is not a safetensors file: {error}", fix=_fix(path)) from error
+    if not tensors:
+        raise _refused(path, "there is no tensor in it")
+    return tensors
 
 
 def _torch(path: Path) -> dict[str, Tensor]:

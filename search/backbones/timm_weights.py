@@ -1,7 +1,7 @@
 """timm's tensors as the installed timm has them: names of older files, other sizes.
 
 Nothing here opens a file or the network: timm is handed tensors that were read as
-tensors alone.
+tensors alone, and never none, for which it would fetch its own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def converted(
     def body(state: Mapping[str, Tensor]) -> dict[str, torch.Size]:
         return {name: tensor.shape for name, tensor in state.items() if not _of(head, name)}
 
-    if body(tensors) == body(model.state_dict()):
+    if not tensors or body(tensors) == body(model.state_dict()):
         return dict(tensors)
     config = timm.get_pretrained_cfg(info.library_name, allow_unregistered=True)
     classes = (config.num_classes if config else 0) or 1000
@@ -53,7 +53,14 @@ def converted(
                 num_classes=classes,
                 pretrained_cfg_overlay={"state_dict": dict(tensors), "num_classes": classes},
             )
-        except (RuntimeError, KeyError, ValueError, AttributeError, TypeError, AssertionError):
+        except (
+            RuntimeError,
+            LookupError,
+            ValueError,
+            AttributeError,
+            TypeError,
+            AssertionError,
+        ):  # whatever its reading of a strange file ends in
             return dict(tensors)
         finally:
             loading.setLevel(level)

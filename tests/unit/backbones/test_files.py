@@ -55,6 +55,11 @@ def test_tensors_alone_are_read(tmp_path: Path, name: str, content: Any) -> None
     torch.testing.assert_close(tensors, TENSORS, rtol=0, atol=0)
 
 
+def test_a_file_without_a_tensor_is_refused(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "model.safetensors")
+    assert "there is no tensor in it" in refusal(tmp_path / "model.safetensors")
+
+
 def test_safetensors_are_read(tmp_path: Path) -> None:
     save_file(TENSORS, tmp_path / "model.safetensors")
     torch.testing.assert_close(read_tensors(tmp_path / "model.safetensors"), TENSORS)
