@@ -2,7 +2,8 @@
 
 A download goes to a temporary file, is compared with the sha256 that the
 library states (of timm's files, the hub), and only then takes its name: what is
-in the folder is whole.
+in the folder is whole. What states no sha256 is refused. The hub's is kept beside
+the file, in ``NAME.sha256``, so that the file is checked again whenever it is read.
 Torch-free; never called inside a trial.
 """
 
@@ -26,6 +27,7 @@ from urllib.request import Request
 from search.backbones.availability import (
     Located,
     Missing,
+    digest_file,
     file_name,
     find_downloaded,
     locate,
@@ -110,6 +112,8 @@ def download(
                 fix="try again; if it stays so, a proxy may be changing it",
                 status=Exit.MISSING,
             )
+        if stated:
+            _keep(digest, digest_file(target))  # first: a file of before no longer fits it
         temporary.replace(target)
         _sync(folder)
     except (OSError, http.client.HTTPException) as error:
@@ -138,6 +142,13 @@ def _receive(
     redirects = _Redirects()
     opener = urllib.request.build_opener(redirects)
     with opener.open(info.url, timeout=silence) as answer:
+        if not info.sha256_prefix and not redirects.sha256:
+            raise fail(
+                f"{info.name}: what answered for {info.url} states no sha256, so it is not the "
+                "hub, and its file cannot be verified",
+                fix=_by_hand(info, folder),
+                status=Exit.MISSING,
+            )
         total = int(answer.headers.get("Content-Length") or 0)
         free = shutil.disk_usage(folder).free
         if total > free:
@@ -176,7 +187,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 def _no_file(info: BackboneInfo, folder: Path, error: Exception) -> SearchError:
     """What went wrong on the way, told apart."""
-    fix = f"put {file_name(info)} from {info.url} into {folder}, or weights: {{unavailable: skip}}"
+    fix = _by_hand(info, folder)
     if isinstance(error, urllib.error.HTTPError):
         fact = f"the server answered {error.code} {error.reason} for {info.url}"
     elif isinstance(error, urllib.error.URLError):
@@ -190,6 +201,25 @@ def _no_file(info: BackboneInfo, folder: Path, error: Exception) -> SearchError:
         fact = f"{folder} cannot be written to: {error} ({free:,} bytes free)"
         fix = "free some space, or set SEARCH_CACHE to a folder that can be written to"
     return fail(f"{info.name}: {fact}", fix=fix, status=Exit.MISSING)
+
+
+def _by_hand(info: BackboneInfo, folder: Path) -> str:
+    return f"put {file_name(info)} from {info.url} into {folder}, or weights: {{unavailable: skip}}"
+
+
+def _keep(digest: str, path: Path) -> None:
+    """Write a digest whole or not at all."""
+    with tempfile.NamedTemporaryFile(
+        "w", dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+    ) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(f"{digest}\n")
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def weights_hash(located: Located, *, seed: int = 0) -> str:

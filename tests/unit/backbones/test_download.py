@@ -15,7 +15,7 @@ import pytest
 
 from search.backbones.availability import Located, weights_folder
 from search.backbones.catalogue import CATALOGUE
-from search.backbones.download import download, fetch, weights_hash
+from search.backbones.download import check, download, fetch, weights_hash
 from search.backbones.info import BackboneInfo
 from search.problems import Exit, SearchError
 from search.space.spec import WeightsFile, WeightsSpec
@@ -117,6 +117,29 @@ def test_a_file_of_timms_has_the_digest_that_the_hub_states(tmp_path: Path, serv
     located = download(hub_info(f"{server}/hub/{SHA256}/model.safetensors"), tmp_path, quiet)
     assert located.path == tmp_path / "weights" / "resnet18.a1_in1k.safetensors"
     assert located.path.read_bytes() == CONTENT
+
+
+def test_a_file_of_timms_is_checked_against_that_digest_again(
+    tmp_path: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = hub_info(f"{server}/hub/{SHA256}/model.safetensors")
+    monkeypatch.setattr("search.backbones.download.chosen", lambda name, spec: row)
+    located = download(row, tmp_path, quiet)
+    assert located.sha256 == SHA256
+    check(located)
+    assert located.path is not None
+    located.path.write_bytes(b"<html>")
+    with pytest.raises(SearchError, match="is damaged"):
+        check(located)
+    again = fetch(row.name, WeightsSpec(), tmp_path, quiet)
+    assert again == located
+    assert located.path.read_bytes() == CONTENT
+
+
+def test_a_file_of_timms_whose_digest_nobody_states_is_refused(tmp_path: Path, server: str) -> None:
+    # A network's log-in page answers 200 with a page of its own.
+    fact = failure(tmp_path, hub_info(f"{server}/whole/model.safetensors"))
+    assert "states no sha256" in fact
 
 
 def test_a_file_of_timms_with_another_digest_is_refused(tmp_path: Path, server: str) -> None:
