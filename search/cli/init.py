@@ -173,10 +173,11 @@ def _survey(spec: DataSpec) -> Survey:
 
     progress = _Progress()
     cache = cache_folder(os.environ)
-    listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
-    found = survey(listing, cache=cache, progress=progress)
-    progress.end()
-    return found
+    try:
+        listing = find_images(spec, base=Path.cwd(), cache=cache, progress=progress)
+        return survey(listing, cache=cache, progress=progress)
+    finally:  # what is said of an error begins on a line of its own
+        progress.end()
 
 
 def _refused(found: Survey, spec: DataSpec) -> SearchError | None:
