@@ -112,6 +112,7 @@ def to_json(document: FinalDocument) -> dict[str, Any]:
         },
         "storage": document.storage,
         "seconds": round(document.seconds, 1),
+        "command_seconds": round(document.command, 1),
     }
 
 

@@ -7,6 +7,7 @@ body when it is called.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -145,6 +146,7 @@ def run(
 
     Next: search status, search predict, search dashboard.
     """
+    began = time.monotonic()
     from search.cli.run import run as body
     from search.cli.space_source import given
 
@@ -158,6 +160,7 @@ def run(
                     address=address,
                     json=json,
                     dashboard=dashboard,
+                    began=began,
                 )
             )
         )

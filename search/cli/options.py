@@ -45,3 +45,5 @@ class RunOptions:
     """One document on stdout; lines of progress on stderr."""
     dashboard: bool = False
     """Serve the Optuna dashboard beside the run, on loopback."""
+    began: float = field(compare=False)
+    """When the command began, of ``time.monotonic()``."""

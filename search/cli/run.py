@@ -108,7 +108,7 @@ def _held(
         view = recorder.view()
         recorder.close()
         if lease.lost is None:
-            show(view, spec, folder=folder, json=options.json)
+            show(view, spec, began=options.began, json=options.json)
         return view, end
 
 

@@ -136,17 +136,16 @@ def results_of(view: StudyView) -> FinalResults | None:
     return FinalResults.from_json(stored)
 
 
-def show(view: StudyView, spec: StudySpec, *, folder: Path, json: bool) -> None:
-    """Print the end of a run, or its one JSON document."""
-    import psutil
-
+def show(view: StudyView, spec: StudySpec, *, began: float, json: bool) -> None:
+    """Print the end of a run, or its one JSON document; the command ``began`` at that
+    ``time.monotonic()``."""
     from search.study.storage import redact
 
     document = final_document(
         view,
         spec,
         storage=redact(absolute_storage(spec.storage)),
-        command=time.time() - psutil.Process().create_time(),
+        command=time.monotonic() - began,
     )
     if json:
         print(jsonlib.dumps(to_json(document), allow_nan=False))

@@ -48,6 +48,7 @@ def test_a_search_ends_with_a_model_whose_test_figure_predict_reproduces(
         "baselines",
         "storage",
         "seconds",
+        "command_seconds",
     }
     counts = document["counts"]
     assert set(counts) == {"complete", "pruned", "failed", "running", "waiting"}
@@ -137,6 +138,7 @@ def test_running_again_repeats_nothing_and_more_trials_go_on_with_all_weights_fo
     assert study.attributes["test_opened"].get("default", 0) <= 1  # kept in the first folder
 
 
+@pytest.mark.thorough
 def test_a_study_of_the_same_name_in_another_database_never_touches_the_weights(
     workplace: Workplace,
 ) -> None:
@@ -172,6 +174,7 @@ def test_nothing_is_written_outside_studies_and_the_cache(
     assert found == {"images", "tiny.yaml", "studies", "cache"}
 
 
+@pytest.mark.thorough
 def test_images_without_room_are_decoded_in_every_epoch_to_the_same_results(
     workplace: Workplace, finished: tuple[Workplace, Any]
 ) -> None:
@@ -282,6 +285,7 @@ def test_a_password_is_not_repeated(workplace: Workplace) -> None:
     assert "hunter2" not in done.stdout + done.stderr
 
 
+@pytest.mark.thorough
 def test_a_space_that_was_tried_whole_starts_nothing_again(workplace: Workplace) -> None:
     workplace.space(trials=9, epochs=1)
     finite = (

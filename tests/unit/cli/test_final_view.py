@@ -197,8 +197,10 @@ def test_without_a_best_there_is_no_model_to_use(document: FinalDocument) -> Non
 
 
 def test_the_document_has_the_promised_keys(document: FinalDocument) -> None:
-    found = json.loads(json.dumps(to_json(document), allow_nan=False))
-    assert set(found) == {"study", "counts", "best", "baselines", "storage", "seconds"}
+    found = json.loads(json.dumps(to_json(replace(document, command=277.96)), allow_nan=False))
+    usual = {"study", "counts", "best", "baselines", "storage", "seconds", "command_seconds"}
+    assert set(found) == usual
+    assert found["command_seconds"] == 278.0
     assert set(found["counts"]) == {"complete", "pruned", "failed", "running", "waiting"}
     assert set(found["best"]) == {"trial", "value", "epoch", "params", "test"}
     assert 0 < found["best"]["test"]["balanced_accuracy"] < 1
