@@ -44,6 +44,7 @@ def test_minutes_are_kept_within_one_epoch_and_more_of_them_go_on(workplace: Wor
     assert {key: after[key] for key in before} == before
 
 
+@pytest.mark.thorough
 def test_a_study_ends_when_no_better_trial_comes_and_goes_on_with_a_higher_limit(
     workplace: Workplace,
 ) -> None:

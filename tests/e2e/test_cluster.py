@@ -70,6 +70,7 @@ def test_nothing_listens_beyond_this_machine() -> None:
     assert {address.removeprefix("::ffff:") for address in told["found"]} == {"127.0.0.1"}
 
 
+@pytest.mark.thorough
 def test_declared_gpus_of_mixed_nodes_are_shared_out_as_ray_places_them() -> None:
     # head: 4 CPUs, 2 GPUs; second: 2 CPUs, 1 GPU; third: 4 CPUs
     assert run(DECLARED) == {

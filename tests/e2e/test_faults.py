@@ -102,6 +102,7 @@ def test_a_signal_ends_it_within_ten_seconds_and_says_how_to_go_on(
     assert "Traceback" not in err
 
 
+@pytest.mark.thorough
 def test_a_second_driver_is_refused_naming_the_first(
     workplace: Workplace, wait_for: WaitFor
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_second_driver_is_refused_naming_the_first(
     assert child.poll() is None
 
 
+@pytest.mark.thorough
 def test_a_killed_worker_goes_on_from_its_checkpoint(
     workplace: Workplace, wait_for: WaitFor
 ) -> None:

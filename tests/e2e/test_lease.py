@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 WaitFor = Callable[[Callable[[], bool]], None]
 
 
+@pytest.mark.thorough
 def test_of_two_started_at_once_one_runs_and_the_other_goes_on_once_that_was_stopped(
     workplace: Workplace, wait_for: WaitFor
 ) -> None:

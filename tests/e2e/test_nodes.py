@@ -169,6 +169,7 @@ def test_two_nodes_with_caches_of_their_own_of_which_one_is_lost(
     assert set(states(driver.folder).values()) == {"COMPLETE"}
 
 
+@pytest.mark.thorough
 def test_a_node_that_does_not_share_the_checkpoints_is_named_and_nothing_is_trained(
     nodes: Nodes, driver: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,6 +184,7 @@ def rows(url: str) -> str:
         )
 
 
+@pytest.mark.thorough
 def test_the_password_is_in_no_output_no_log_and_no_file(
     workplace: Workplace,
     server: Postgres,
