@@ -21,15 +21,18 @@ from PIL import Image
 
 from search.data.decode import BadImage, checked_square
 from search.data.images import ImageRow, ImageTable
+from search.data.targets import scale_of
 from search.export import charts
 from search.export.artifacts_tasks import (
     Said,
     label_error,
     label_figures,
+    scored,
     value_error,
     value_figures,
 )
 from search.export.charts import Line, Tile, png
+from search.export.report import class_score
 from search.space.spec import Metric
 from search.study.artifacts import NAMES
 
@@ -57,6 +60,7 @@ class Artifacts:
     def __init__(self, table: ImageTable, objective: Metric, *, maximize: bool) -> None:
         self._table = table
         self._rows: Mapping[str, ImageRow] = {row.path: row for row in table.part("val")}
+        self._std = scale_of(table).std
         self._objective = objective
         self._maximize = maximize
         self._small: OrderedDict[str, Image.Image | None] = OrderedDict()
@@ -77,8 +81,11 @@ class Artifacts:
             for name, content in self._files(source).items():
                 destination.mkdir(parents=True, exist_ok=True)
                 part = destination / f".{name}.part"
-                part.write_bytes(content)
-                part.replace(destination / name)
+                try:
+                    part.write_bytes(content)
+                    part.replace(destination / name)
+                finally:
+                    part.unlink(missing_ok=True)  # half of one, on a full disk
         except Exception as error:
             fault = f"{type(error).__name__}: {error}"
         with suppress(OSError):
@@ -149,7 +156,7 @@ class Artifacts:
         if self._table.task == "multilabel":
             return label_error(classes, error)
         if self._table.task == "regression":
-            return value_error(self._table.unit, error)
+            return value_error(self._table.unit, self._std, error)
         true, called = classes[error["true"]], classes[error["called"]]
         sure = f"{error['probability_of_called']:.3f}, is {error['probability_of_true']:.3f}"
         return Said(
@@ -183,16 +190,8 @@ def _scores(classes: Sequence[str], cells: Sequence[Sequence[int]]) -> list[dict
         support[true] += count
         named[called] += count
         hits[true] += count if true == called else 0
-    return [
-        {
-            "name": name,
-            "precision": hits[k] / max(named[k], 1),
-            "recall": hits[k] / max(support[k], 1),
-            "f1": 2 * hits[k] / max(named[k] + support[k], 1),
-            "images": support[k],
-        }
-        for k, name in enumerate(classes)
-    ]
+    rows = zip(classes, hits, named, support, strict=True)
+    return [scored(class_score(*row)) for row in rows]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from typing import Any
 from PIL import Image
 
 from search.export.charts_tasks import Bars, bars, scatter
+from search.export.learns import written
+from search.export.report import ClassScore, class_score
 from search.space.figure import metric
 
 
@@ -53,28 +55,34 @@ def label_figures(
 def _scores(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
     (_, wrongly), (missed, hits) = found["counts"]
     return {
-        "name": name,
-        "precision": hits / max(hits + wrongly, 1),
-        "recall": hits / max(hits + missed, 1),
-        "f1": 2 * hits / max(2 * hits + wrongly + missed, 1),
-        "average_precision": found["average_precision"],
-        "images": hits + missed,
-        "threshold": found["threshold"],
-        "counts": found["counts"],
+        **scored(class_score(name, hits, hits + wrongly, hits + missed)),
+        **{each: found[each] for each in ("average_precision", "threshold", "counts")},
+    }
+
+
+def scored(found: ClassScore) -> dict[str, Any]:
+    """A class's figures as JSON values."""
+    return {
+        "name": found.name,
+        "precision": found.precision,
+        "recall": found.recall,
+        "f1": found.f1,
+        "images": found.support,
     }
 
 
 def label_error(classes: Sequence[str], error: Mapping[str, Any]) -> Said:
     """An image about which some class was wrong."""
     true, called = ([classes[k] for k in error[which]] for which in ("true", "called"))
-    missed = [name for name in true if name not in called]
-    wrongly = [name for name in called if name not in true]
-    words = [
-        f"{error['classes_true']} classes, {error['classes_called']} called",
-        f"missed {', '.join(missed)}" if missed else "none missed",
-        f"not {', '.join(wrongly)}" if wrongly else "none called wrongly",
-        f"loss {metric(error['loss'], 'loss')}",
-    ]
+    words = [f"{error['classes_true']} classes, {error['classes_called']} called"]
+    if (len(true), len(called)) == (error["classes_true"], error["classes_called"]):
+        missed = [name for name in true if name not in called]
+        wrongly = [name for name in called if name not in true]
+        words += [
+            f"missed {', '.join(missed)}" if missed else "none missed",
+            f"not {', '.join(wrongly)}" if wrongly else "none called wrongly",
+        ]  # of more classes than are named, nobody knows which were missed
+    words.append(f"loss {metric(error['loss'], 'loss')}")
     return Said(file=error["file"], document={**error, "true": true, "called": called}, words=words)
 
 
@@ -85,13 +93,15 @@ def value_figures(unit: str, validation: Mapping[str, Any]) -> tuple[dict[str, A
     return document, scatter(validation["pairs"], unit)
 
 
-def value_error(unit: str, error: Mapping[str, Any]) -> Said:
-    """An image whose value was missed."""
+def value_error(unit: str, std: float, error: Mapping[str, Any]) -> Said:
+    """An image whose value was missed.
+
+    Args:
+        unit: Of the values; empty where none was named.
+        std: Of the values in train: how exactly they are said.
+        error: As the worker left it.
+    """
     after = f" {unit}" if unit else ""
-    values = {name: f"{metric(error[name], 'mae')}{after}" for name in ("true", "predicted")}
-    words = [
-        f"is {values['true']}",
-        f"predicted {values['predicted']}",
-        f"off by {metric(error['error'], 'mae')}{after}",
-    ]
+    said = {name: f"{written(error[name], std)}{after}" for name in ("true", "predicted", "error")}
+    words = [f"is {said['true']}", f"predicted {said['predicted']}", f"off by {said['error']}"]
     return Said(file=error["file"], document={**error, "unit": unit}, words=words)

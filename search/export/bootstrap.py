@@ -90,7 +90,7 @@ def draw_classes(
 ) -> Floats:
     """Precision, recall and F1 of every class on resampled test sets, [3, R, K].
 
-    Defined as in ``report.class_scores``. For many classes R is less than
+    Defined as in ``measuring.class_scores``. For many classes R is less than
     ``resamples``, at least 200, so that no more than 4e6 values of each are held.
     """
     labels = np.asarray(labels_N, dtype=np.int64)

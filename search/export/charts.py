@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ _WIDTH, _HEIGHT, _MARGIN = 480, 260, 48
 TILE = 96
 """Side of an image among others, pixels."""
 _LONGEST = 24
+_DOTTED = 40
+"""Epochs up to which each has a dot on its curve."""
 _NAMED = 40
 """Classes up to which a confusion matrix has their names, and numbers in its cells."""
 _LARGEST = 1000
@@ -41,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """An image with a line or two under it; None where the image is not to be had."""
+    """An image with a few lines under it; None where the image is not to be had."""
 
     image: Image.Image | None
     words: Sequence[str]
@@ -94,7 +97,7 @@ def _panel(draw: ImageDraw.ImageDraw, lines: Sequence[Line], best: int | None, t
     for line, colour in zip(lines, COLOURS, strict=False):
         points = [at(n, value) for n, value in enumerate(line.values, 1) if value is not None]
         draw.line(points, fill=colour, width=2)
-        for place, height in points if len(points) <= _NAMED else ():
+        for place, height in points if len(points) <= _DOTTED else ():
             draw.ellipse((place - 2, height - 2, place + 2, height + 2), fill=colour)
         draw.text((across, upper - 6), line.name, fill=colour, font=font(13), anchor="ls")
         across += draw.textlength(line.name, font=font(13)) + 16
@@ -106,20 +109,14 @@ def matrix(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Image.Image:
     Args:
         names: K.
         cells: (true, predicted, images) where there are any. A cell is as dark as its
-            share of the true class's images.
+            share of the true class's images. Many classes have no names in the picture,
+            and no counts; it never has more than 1,000 pixels a side then.
     """
+    if len(names) > _NAMED:
+        return _unnamed(len(names), cells)
     totals = [0] * len(names)
     for true, _, count in cells:
         totals[true] += count
-    if len(names) > _NAMED:
-        side = max(1, _LARGEST // len(names))
-        picture = Image.new("RGB", (side * len(names), side * len(names)), PAPER)
-        draw = ImageDraw.Draw(picture)
-        for true, called, count in cells:
-            shade = _shade(count / totals[true])
-            x, y = called * side, true * side
-            draw.rectangle((x, y, x + side - 1, y + side - 1), fill=shade)
-        return picture
     labels = [cut(name) for name in names]
     letters, side = font(12), 34
     edge = 16 + math.ceil(max(letters.getlength(label) for label in labels))
@@ -137,6 +134,25 @@ def matrix(names: Sequence[str], cells: Sequence[Sequence[int]]) -> Image.Image:
         draw.text((x + side / 2, y + side / 2), f"{count}", fill=ink, font=letters, anchor="mm")
     draw.rectangle((edge, 24, edge + side * len(names), 24 + side * len(names)), outline=FAINT)
     draw.text((edge, 18), "true class by called class, images", fill=INK, font=letters, anchor="ls")
+    return picture
+
+
+def _unnamed(classes: int, cells: Sequence[Sequence[int]]) -> Image.Image:
+    """The matrix of many classes, without names; of more classes than pixels, neighbours
+    share one, and it is as dark as the share of all their images."""
+    places = min(classes, _LARGEST)
+    side = _LARGEST // places
+    totals = [0] * places
+    shared: Counter[tuple[int, int]] = Counter()
+    for true, called, count in cells:
+        row, column = true * places // classes, called * places // classes
+        totals[row] += count
+        shared[row, column] += count
+    picture = Image.new("RGB", (side * places, side * places), PAPER)
+    draw = ImageDraw.Draw(picture)
+    for (row, column), count in shared.items():
+        x, y = column * side, row * side
+        draw.rectangle((x, y, x + side - 1, y + side - 1), fill=_shade(count / totals[row]))
     return picture
 
 

@@ -5,12 +5,14 @@ As ``charts``, whose colours and letters they are drawn with.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
 from search.export.charts import COLOURS, FAINT, INK, PAPER, cut, font
+from search.export.learns import written
 
 _BARS = 40
 """Classes that are drawn, at most."""
@@ -59,7 +61,7 @@ def bars(classes: Sequence[Bars]) -> Image.Image:
     draw.rectangle((edge, 32, edge + _BAR, 32 + _ROW * len(shown)), outline=FAINT)
     left_out = len(classes) - len(shown)
     if left_out:
-        words = f"and {left_out} classes with a higher F1"
+        words = f"and {left_out} more whose F1 is no lower"
         draw.text((edge, high - 8), words, fill=INK, font=font(12), anchor="ls")
     return picture
 
@@ -77,18 +79,33 @@ def scatter(pairs: Sequence[Sequence[float]], unit: str) -> Image.Image:
     ends = [(true / scale, predicted / scale) for true, predicted in pairs]
     within = f", {cut(unit)}" if unit else ""
     both = _range([value for pair in ends for value in pair])
-    _cloud(draw, ends, across=both, up=both, scale=scale, x=0, words=f"predicted by true{within}")
+    words = f"predicted by true{within}"
+    _cloud(draw, ends, across=both, up=both, diagonal=True, scale=scale, x=0, words=words)
     left = [(true, predicted - true) for true, predicted in ends]
     _cloud(
         draw,
         left,
         across=_range([true for true, _ in left]),
         up=_range([0.0, *(rest for _, rest in left)]),
+        diagonal=False,
         scale=scale,
         x=_LEFT + _SIDE + 16,
         words=f"predicted minus true, by true{within}",
     )
     return picture
+
+
+def end_of_axis(value: float, axis: tuple[float, float], scale: float) -> str:
+    """What stands at an end of an axis: the digits that tell a hundredth of it.
+
+    Args:
+        value: One of the ends.
+        axis: Both, the lower first.
+        scale: What all three are to be multiplied by.
+    """
+    most, least = sys.float_info.max, sys.float_info.min
+    tenfold = (axis[1] - axis[0]) * scale * 10
+    return written(min(max(value * scale, -most), most), min(max(tenfold, least), most))
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
@@ -102,11 +119,13 @@ def _cloud(
     *,
     across: tuple[float, float],
     up: tuple[float, float],
+    diagonal: bool,
     scale: float,
     x: int,
     words: str,
 ) -> None:
-    """Points in a square, with the line on which they would all be right."""
+    """Points in a square, with the line on which they would all be right: from corner to
+    corner (``diagonal``), or where nothing is left over."""
     left, top = x + _LEFT, 36
     right, bottom = left + _SIDE, top + _SIDE
 
@@ -118,13 +137,13 @@ def _cloud(
 
     draw.text((left, top - 10), words, fill=INK, font=font(13), anchor="ls")
     draw.rectangle((left, top, right, bottom), outline=FAINT)
-    right_ones = ((across[0], up[0]), (across[1], up[1])) if across == up else None
-    draw.line([at(*each) for each in right_ones or ((across[0], 0), (across[1], 0))], fill=FAINT)
+    right_ones = zip(across, up if diagonal else (0.0, 0.0), strict=True)
+    draw.line([at(*each) for each in right_ones], fill=FAINT)
     for value, place, anchor in ((across[0], left, "la"), (across[1], right, "ra")):
-        text = f"{value * scale:.4g}"
+        text = end_of_axis(value, across, scale)
         draw.text((place, bottom + 6), text, fill=INK, font=font(11), anchor=anchor)
     for value, place in ((up[1], top), (up[0], bottom)):
-        text = f"{value * scale:.4g}"
+        text = end_of_axis(value, up, scale)
         draw.text((left - 4, place), text, fill=INK, font=font(11), anchor="rm")
     for each in points:
         px, py = at(*each)

@@ -29,17 +29,8 @@ class Learns:
     """Of numbers; empty where none was named."""
 
     def written(self, value: float) -> str:
-        """A value of a regression, with the decimals that tell a thousandth of std.
-
-        Returns:
-            However far from 0 the value is, e.g. ``1700000002.125`` where std is 2.
-        """
-        decimals = max(0, 3 - math.floor(math.log10(self.scale.std)))
-        if decimals > _DECIMALS or abs(value) >= _WHOLE:
-            first = math.floor(math.log10(abs(value))) if value else -decimals
-            # float64 has 17 digits
-            return f"{value:.{min(17, max(4, first + decimals + 1))}g}"
-        return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: never -0.000
+        """A value of a regression, as :func:`written` writes it beside those in train."""
+        return written(value, self.scale.std)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values: what the task has."""
@@ -61,19 +52,43 @@ class Learns:
             raise ValueError(f"no task {str(document['task'])[:40]!r}")
         task = TASKS[TASKS.index(document["task"])]
         if task == "multilabel":
-            thresholds = tuple(_number(each) for each in document["thresholds"])
+            thresholds = tuple(finite(each) for each in document["thresholds"])
             if len(thresholds) != len(labels):
                 raise ValueError(f"{len(thresholds)} thresholds for {len(labels)} labels")
             return cls(task=task, thresholds=thresholds)
         if task == "multiclass":
             return cls()
-        scale = Scale(mean=_number(document["mean"]), std=_number(document["std"]))
+        scale = Scale(mean=finite(document["mean"]), std=finite(document["std"]))
         if scale.std <= 0 or not isinstance(document["unit"], str):
             raise ValueError("std must be above 0 and unit text")
         return cls(task=task, scale=scale, unit=document["unit"])
 
 
-def _number(value: object) -> float:
+def written(value: float, std: float) -> str:
+    """A value of a regression, with the decimals that tell a thousandth of ``std``.
+
+    Args:
+        value: In its unit.
+        std: How far values lie apart, above 0.
+
+    Returns:
+        However far from 0 the value is, e.g. ``1700000002.125`` where std is 2.
+    """
+    last = 3 - math.floor(math.log10(std))
+    if last > _DECIMALS or abs(value) >= _WHOLE:
+        first = math.floor(math.log10(abs(value))) if value else -last
+        # float64 has 17 digits
+        return f"{value:.{min(17, max(4, first + last + 1))}g}"
+    decimals = max(0, last)
+    return f"{round(value, decimals) + 0.0:.{decimals}f}"  # + 0.0: never -0.000
+
+
+def finite(value: object) -> float:
+    """A finite number out of a JSON file.
+
+    Raises:
+        ValueError: If it is none.
+    """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("a number is expected where it says " + repr(value)[:40])
     return float(value)

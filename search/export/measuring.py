@@ -1,9 +1,11 @@
 """Figures of a model on the test set, with their spreads.
 
-Pure and torch-free: probabilities and labels in, the frozen values of ``report.py``
-out. Intervals are 95 % percentile-bootstrap intervals over test images, stratified by
-class (see ``bootstrap.py``). They say how far the figure would move with other test
-images, not with another training run.
+Pure and torch-free: what a model said and the true targets in, the frozen values of
+``report.py`` out. Intervals are of 95 %, from a bootstrap over test images: drawn within
+their class where each is in one (``bootstrap.py``), else from all of them
+(``bootstrap_tasks.py``). They are percentile intervals, but for the calibration error's.
+They say how far the figure would move with other test images, not with another training
+run.
 
 Suffixes: N images, K classes, R resamples.
 """
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from search.data.targets import Targets
 from search.export.bootstrap import draw, draw_calibration, draw_classes
 from search.export.bootstrap_tasks import draw_task
-from search.export.report import ClassScore, Comparison, Interval, TestResult
+from search.export.report import ClassScore, Comparison, Interval, TestResult, class_score
 from search.space.spec import METRICS_OF, Metric, Task
 from search.training.calibration import BINS, calibration
 from search.training.multilabel import decide
@@ -52,8 +54,8 @@ def measure(
         thresholds: The model's, of several classes an image; none are 0.5.
 
     Raises:
-        ValueError: For no images, shapes that do not fit, or a label or
-            probability outside its range.
+        ValueError: For no images, shapes that do not fit, a label outside its range,
+            or an output that is not finite.
     """
     _check(task, said_NK, targets, 1 if task == "regression" else len(classes))
     values = task_metrics(task, said_NK, targets, thresholds or None)
@@ -246,16 +248,8 @@ def _scores(
     named_K: NDArray[np.integer],
     hits_K: NDArray[np.integer],
 ) -> tuple[ClassScore, ...]:
-    return tuple(
-        ClassScore(
-            name=name,
-            precision=int(hit) / max(int(called), 1),
-            recall=int(hit) / max(int(count), 1),
-            f1=2 * int(hit) / max(int(called) + int(count), 1),
-            support=int(count),
-        )
-        for name, hit, count, called in zip(classes, hits_K, support_K, named_K, strict=True)
-    )
+    counts = zip(classes, hits_K.tolist(), named_K.tolist(), support_K.tolist(), strict=True)
+    return tuple(class_score(name, hits, called, support) for name, hits, called, support in counts)
 
 
 def _check(task: Task, said_NK: NDArray[np.floating], targets: Targets, outputs: int) -> None:

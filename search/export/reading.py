@@ -7,7 +7,6 @@ from it. Nothing here can run code.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +23,7 @@ from search.export.contents import (
     Architecture,
     ModelInfo,
 )
-from search.export.learns import Learns
+from search.export.learns import Learns, finite
 from search.export.report import TestResult
 from search.problems import SearchError, fail
 from search.space.spec import METRICS_OF
@@ -101,7 +100,7 @@ def _info(document: Mapping[str, Any]) -> ModelInfo:
         objective=METRICS_OF[learns.task][METRICS_OF[learns.task].index(objective)],
         params=_of(document, "params"),
         epoch=_whole(document, "epoch", low=1),
-        validation={name: _number(value) for name, value in _of(document, "validation").items()},
+        validation={name: finite(value) for name, value in _of(document, "validation").items()},
         images={name: int(count) for name, count in _of(document, "images").items()},
         test=None if test is None else _test(test, labels),
         measured_on=_text(document, "measured_on"),
@@ -165,7 +164,7 @@ def _preprocessing(document: Mapping[str, Any], image_size: int) -> Preprocessin
     interpolation = _text(document, "interpolation")
     if interpolation not in ("bilinear", "bicubic"):
         raise ValueError(f"no interpolation {interpolation!r}")
-    ratio = _number(document["crop_ratio"])
+    ratio = finite(document["crop_ratio"])
     if not 0 < ratio <= 1:
         raise ValueError("crop_ratio must be above 0 and at most 1")
     if _whole(document, "decoded_side", low=1) != decoded_side(image_size):
@@ -182,7 +181,7 @@ def _preprocessing(document: Mapping[str, Any], image_size: int) -> Preprocessin
 
 
 def _three(document: Mapping[str, Any], name: str) -> tuple[float, float, float]:
-    first, second, third = _each(document, name, _number)
+    first, second, third = _each(document, name, finite)
     return first, second, third
 
 
@@ -212,12 +211,6 @@ def _whole(document: Mapping[str, Any], name: str, *, low: int) -> int:
     if type(value) is not int or value < low:
         raise ValueError(f"{name} must be a whole number of at least {low}")
     return value
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ValueError("a number is expected where it says " + repr(value)[:40])
-    return float(value)
 
 
 def _no_constant(name: str) -> float:

@@ -37,6 +37,27 @@ class ClassScore:
     """Of precision, recall and F1; None in results of earlier versions."""
 
 
+def class_score(name: str, hits: int, called: int, support: int) -> ClassScore:
+    """A class's figures from counts of images.
+
+    Args:
+        name: Of the class.
+        hits: In it and called so.
+        called: Called so.
+        support: In it.
+
+    Returns:
+        E.g. precision 1/2, recall 1/3 and F1 2/5 of ``class_score("a", 1, 2, 3)``.
+    """
+    return ClassScore(
+        name=name,
+        precision=hits / max(called, 1),
+        recall=hits / max(support, 1),
+        f1=2 * hits / max(called + support, 1),
+        support=support,
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestResult:
     """One model on the test set."""
@@ -57,7 +78,7 @@ class TestResult:
     calibration: Calibration | None = None
     """How far its probabilities can be believed; None in results of earlier versions."""
     calibration_interval: Interval | None = None
-    """Of the calibration error; see :func:`calibration_interval`."""
+    """Of the calibration error; see ``measuring.calibration_interval``."""
 
     @property
     def confusion(self) -> tuple[tuple[int, ...], ...]:

@@ -22,8 +22,9 @@ class Baseline:
     """What the winner is compared with."""
 
     name: BaselineName
-    """``default``: the trial at default settings. ``linear_probe``: scikit-learn's
-    logistic regression on frozen features of the winner's backbone."""
+    """``default``: the trial at default settings. ``linear_probe``: what scikit-learn
+    fits on frozen features of the winner's backbone: a logistic regression, one a class
+    where an image may be in several, a ridge regression for numbers."""
     what: str
     """One line: what it is, e.g. ``trial 0, resnet50, epoch 7``; why it is
     missing, where ``test`` is None."""

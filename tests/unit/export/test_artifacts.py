@@ -15,8 +15,9 @@ from search.data.images import ImageTable
 from search.data.targets import targets_of
 from search.export import charts
 from search.export.artifacts import Artifacts
+from search.export.artifacts_tasks import label_error, value_error
 from search.export.charts import Line, Tile
-from search.export.charts_tasks import Bars, bars, scatter
+from search.export.charts_tasks import Bars, bars, end_of_axis, scatter
 from search.study.artifacts import NAMES
 from search.training.judged import PAIRS, WORST, judged_labels, judged_values
 from search.training.report import EpochReport
@@ -227,6 +228,51 @@ def test_what_is_kept_does_not_grow_with_images_or_labels() -> None:
     assert all(len(each["true"]) <= 50 >= len(each["called"]) for each in labels["worst"])
 
 
+def test_what_was_missed_is_said_only_where_all_classes_are_known() -> None:
+    names = [f"class {number:03}" for number in range(300)]
+    true_NK, said_NK = np.zeros((2, 300)), np.zeros((2, 300))
+    true_NK[0, :60], said_NK[0, 10:70] = 1, 1  # 60 true and 60 called, of which 50 are named
+    true_NK[1, :2], said_NK[1, 1:3] = 1, 1
+    many, few = judged_labels(1, said_NK, true_NK, (0.5,) * 300)["worst"]
+    words = label_error(names, few | {"file": "a"}).words
+    assert words[:3] == ["2 classes, 2 called", "missed class 000", "not class 002"]
+    words = label_error(names, many | {"file": "a"}).words
+    assert words[0] == "60 classes, 60 called"
+    assert [each.split()[0] for each in words[1:]] == ["loss"]
+
+
+@pytest.mark.parametrize(
+    ("value", "std", "words"),
+    [
+        pytest.param(1_700_000_002.125, 2.0, "1700000002.125 s", id="far_from_0"),
+        pytest.param(123_456.7, 50_000.0, "123457 s", id="wide"),
+        pytest.param(0.0123456, 0.01, "0.01235 s", id="small"),
+        pytest.param(1.23456e300, 1e300, "1.235e+300 s", id="huge"),
+    ],
+)
+def test_values_are_said_with_the_digits_that_tell_them_apart(
+    value: float, std: float, words: str
+) -> None:
+    error = {"file": "a", "true": value, "predicted": value, "error": 0.0}
+    assert value_error("s", std, error).words[0] == f"is {words}"
+
+
+@pytest.mark.parametrize(
+    ("axis", "scale", "words"),
+    [
+        pytest.param((0.0, 1.0), 23.0, ("0.0", "23.0"), id="near_0"),
+        # 2 s of 1.7e9: hundredths of the axis are 0.02 s
+        pytest.param((1.0, 1.0 + 2 / 1.7e9), 1.7e9, ("1700000000.00", "1700000002.00"), id="far"),
+        pytest.param((-1.0, 1.0), 1.7e308, ("-1.7e+308", "1.7e+308"), id="largest"),
+        pytest.param((0.0, 1e-300), 1e-20, ("0", "1e-320"), id="smallest"),
+    ],
+)
+def test_both_ends_of_an_axis_can_be_told_apart(
+    axis: tuple[float, float], scale: float, words: tuple[str, str]
+) -> None:
+    assert tuple(end_of_axis(each, axis, scale) for each in axis) == words
+
+
 @pytest.mark.parametrize("classes", [0, 1, 40, 41, 1500])
 def test_bars_of_any_number_of_classes_are_drawn_within_bounds(classes: int) -> None:
     found = [
@@ -254,6 +300,16 @@ def test_images_that_changed_or_are_gone_are_left_blank(
     assert sizes[0] < sizes[1] / 3
 
 
+def test_of_a_file_that_cannot_be_finished_nothing_is_left(
+    table: ImageTable, shown: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a"
+    (folder / "curves.png" / "in the way").mkdir(parents=True)
+    made = Artifacts(table, "balanced_accuracy", maximize=True).make(shown, folder)
+    assert made.fault
+    assert list(folder.glob(".*")) == []
+
+
 @pytest.mark.parametrize("content", ["", "{", '{"epochs": [{}]}', "[]"])
 def test_a_damaged_file_is_told_and_ends_nothing(
     table: ImageTable, shown: Path, tmp_path: Path, content: str
@@ -274,15 +330,25 @@ def test_what_a_worker_cannot_write_is_said_once(tmp_path: Path) -> None:
     assert "cannot be written" in notes[0]
 
 
-@pytest.mark.parametrize("classes", [1, 2, 40, 41, 1500])
+@pytest.mark.parametrize("classes", [1, 2, 40, 41, 999, 1000, 1500, 21_841])
 def test_a_matrix_of_any_size_is_drawn_within_bounds(classes: int) -> None:
     names = [f"{'long ' * 20}\n{number}" for number in range(classes)]
     cells = [(k, (k * 7) % classes, 1 + k) for k in range(classes)]
     picture = charts.matrix(names, cells)
-    assert max(picture.size) <= 1700
+    assert max(picture.size) <= (1700 if classes <= 40 else 1000)
     colours = picture.getcolors(2**24)
     assert colours is not None
     assert len(colours) > 1
+
+
+def test_classes_that_share_a_pixel_are_as_dark_as_all_their_images() -> None:
+    # 2,000 classes on 1,000 pixels: classes 0 and 1 are the first, 1999 is in the last.
+    picture = charts.matrix(["name"] * 2000, [(0, 0, 3), (1, 1999, 1), (1999, 1999, 5)])
+    assert picture.size == (1000, 1000)
+    three_quarters = tuple(round(255 - (255 - each) * 0.75) for each in charts.COLOURS[0])
+    assert picture.getpixel((0, 0)) == three_quarters
+    assert picture.getpixel((999, 999)) == charts.COLOURS[0]
+    assert picture.getpixel((500, 500)) == charts.PAPER
 
 
 @pytest.mark.parametrize(
