@@ -23,6 +23,7 @@ EXTRA = "pip install 'finetune-search[timm]'"
 HUB = "https://huggingface.co"
 NO_WEIGHTS = "none"
 """The tag of an architecture that timm has no weights of."""
+_NO_LICENCE = "not stated, see timm's model page"
 
 
 def is_timm(name: object) -> TypeGuard[str]:
@@ -40,7 +41,7 @@ def timm_info(name: str) -> BackboneInfo:
     if row["refused"]:
         raise KeyError(f"{name}: {row['refused']}")
     weights: Mapping[str, Any] = row["tags"].get(tag) or next(iter(row["tags"].values()), {})
-    file = weights.get("file", "")
+    file, licence = weights.get("file", ""), weights.get("licence", "")
     usual = _document()["norms"][weights.get("norm", 0)]
     architecture = name.removeprefix(PREFIX).partition(".")[0]
     return BackboneInfo(
@@ -57,7 +58,7 @@ def timm_info(name: str) -> BackboneInfo:
         parameters=row["parameters"],
         weights=tag or NO_WEIGHTS,
         url=f"{HUB}/{file}" if file else "",
-        licence=weights.get("licence", "") or "as stated by timm's model page",
+        licence=licence if licence not in ("", "unknown") else _NO_LICENCE,
     )
 
 

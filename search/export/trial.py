@@ -121,7 +121,7 @@ def contents(
             f"the study's images {table.outputs}"
         )
     known = chosen(config.backbone, origin.weights)
-    start, licences = _origins(origin, known, random=located.path is None)
+    start, licences = origins(origin, known, random=located.path is None)
     info = ModelInfo(
         architecture=Architecture(
             backbone=config.backbone,
@@ -161,8 +161,18 @@ def contents(
     return ModelContents(info=info, state=staged.model.state_dict())
 
 
-def _origins(origin: Origin, known: BackboneInfo, *, random: bool) -> tuple[str, tuple[str, ...]]:
-    """What training started from, and what must be said about it and the images."""
+def origins(origin: Origin, known: BackboneInfo, *, random: bool) -> tuple[str, tuple[str, ...]]:
+    """What training started from, and what must be said about it and the images.
+
+    Args:
+        origin: The study.
+        known: The backbone, with the weights that the study chose.
+        random: The body started from random tensors.
+
+    Returns:
+        E.g. ``("a1_in1k", ("weights: fine-tuned from resnet18.a1_in1k, licence:
+        apache-2.0", "images: CC0"))``.
+    """
     own = dict(origin.weights.files).get(known.name)
     images = (f"images: {origin.table.licence}",) if origin.table.licence else ()
     if own is not None:
@@ -170,7 +180,8 @@ def _origins(origin: Origin, known: BackboneInfo, *, random: bool) -> tuple[str,
         return name, (f"weights: fine-tuned from {name}, under its own terms", *images)
     if random:
         return "random", images
-    return known.weights, (f"weights: fine-tuned from {known.licence}", *images)
+    weights = f"weights: fine-tuned from {known.library_name}, licence: {known.licence}"
+    return known.weights, (weights, *images)
 
 
 def _located(origin: Origin, checkpoint: Checkpoint) -> Located:

@@ -14,12 +14,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from search.backbones.catalogue import CATALOGUE
+from search.backbones.timm_names import timm_names
 from search.data.images import ImageTable
 from search.export.contents import FILES, INFO_FILE, WEIGHTS_FILE
 from search.export.measuring import measure
 from search.export.model_folder import ModelContents, check_destination, file_sha256, write_folder
 from search.export.reading import read_info
-from search.export.trial import Candidate, Origin, contents, has_weights
+from search.export.trial import Candidate, Origin, contents, has_weights, origins
 from search.problems import Exit, SearchError
 
 
@@ -44,6 +46,34 @@ def test_the_folder_holds_three_files_that_say_what_the_model_is(
     assert info.params == candidate.params
     assert info.licences == ("images: CC0, drawn by a test",)
     assert info.architecture.arguments == {"num_classes": 3}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "line"),
+    [
+        pytest.param("timm:resnet18.a1_in1k", "resnet18.a1_in1k, licence: apache-2.0", id="stated"),
+        pytest.param(
+            "timm:tiny_vit_5m_224",
+            "tiny_vit_5m_224.dist_in22k, licence: apache-2.0",
+            id="usual",
+        ),
+        pytest.param("efficientnet_lite0", "tf_efficientnet_lite0, licence: Apache-2.0", id="lite"),
+    ],
+)
+def test_what_a_model_was_fine_tuned_from_has_its_licence_beside_it(
+    origin: Origin, backbone: str, line: str
+) -> None:
+    _, (weights, images) = origins(origin, CATALOGUE[backbone], random=False)
+    assert weights == f"weights: fine-tuned from {line}"
+    assert images == "images: CC0, drawn by a test"
+
+
+def test_a_licence_that_timm_does_not_state_is_said_to_be_so(origin: Origin) -> None:
+    silent = [name for name in timm_names() if "not stated" in CATALOGUE[name].licence]
+    assert len(silent) > 10
+    assert {CATALOGUE[name].licence for name in timm_names()}.isdisjoint({"", "unknown"})
+    _, (weights, _) = origins(origin, CATALOGUE[silent[0]], random=False)
+    assert weights.endswith(", licence: not stated, see timm's model page")
 
 
 def test_what_is_written_is_what_is_read(model: ModelContents, tmp_path: Path) -> None:
