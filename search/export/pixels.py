@@ -27,6 +27,11 @@ class Squares:
     errors: tuple[tuple[int, str], ...]
     """(index, reason) of those that could not be read."""
 
+    @property
+    def unread_last(self) -> bool:
+        """Whether the last of them could not be read."""
+        return bool(self.errors) and self.errors[-1][0] > max(self.rows, default=-1)
+
 
 def squares(
     paths: Sequence[Path], *, side: int, interpolation: str, progress: Callable[[int], None]

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from search.backbones.availability import DEMO
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.timm_names import EXTRA, is_timm
 from search.data.folder import SUFFIXES
 from search.data.store import decoded_side
 from search.export.contents import INFO_FILE, WEIGHTS_FILE, ModelInfo
@@ -166,6 +168,8 @@ class Predictor:
                 )
                 if answered is not None:
                     answered(some.rows[chosen[-1]] + 1, len(files))
+            if answered is not None and some.unread_last:
+                answered(some.errors[-1][0] + 1, len(files))
         return result, errors
 
 
@@ -259,7 +263,7 @@ def _check_architecture(path: Path, info: ModelInfo) -> None:
         if find_spec("timm") is None:
             raise fail(
                 f"{path}: {known.name} needs timm, which is not installed",
-                fix="pip install timm",
+                fix=EXTRA if is_timm(known.name) else DEMO,
                 status=Exit.MISSING,
             )
 

@@ -98,6 +98,20 @@ def test_a_bad_image_is_an_entry_of_its_own_and_the_others_are_labelled(
     assert exit_status(found[1:]) is Exit.DONE
 
 
+@pytest.mark.parametrize("bad", ["a.png", "z.png"])
+def test_the_answers_are_counted_to_the_last_image_whichever_cannot_be_read(
+    folder: Path, table: ImageTable, tmp_path: Path, bad: str
+) -> None:
+    (tmp_path / bad).write_bytes(b"not an image")
+    shutil.copy(table.absolute(table.rows[0]), tmp_path / "b.png")
+    seen: list[tuple[int, int]] = []
+    Predictor.open(folder, device="cpu").probabilities(
+        sorted(tmp_path.glob("*.png")), answered=lambda done, total: seen.append((done, total))
+    )
+    assert seen[-1] == (2, 2)
+    assert seen == sorted(seen)
+
+
 def test_paths_that_do_not_exist_or_hold_no_image_are_all_named(tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -156,6 +170,33 @@ def test_an_architecture_that_is_not_the_catalogues_is_refused(
     _spoil(folder, {"architecture": document["architecture"] | change})
     with pytest.raises(SearchError, match=fact):
         Predictor.open(folder)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "library_name", "fix"),
+    [
+        pytest.param("timm:test_vit", "test_vit.r160_in1k", "finetune-search[timm]", id="timm"),
+        pytest.param(
+            "efficientnet_lite0", "tf_efficientnet_lite0", "finetune-search[demo]", id="lite"
+        ),
+    ],
+)
+def test_without_timm_the_fix_installs_the_part_that_the_backbone_is_of(
+    folder: Path, backbone: str, library_name: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "timm" else find(name)
+    )
+    document = json.loads((folder / INFO_FILE).read_text())
+    change = {"backbone": backbone, "library": "timm", "library_name": library_name}
+    _spoil(folder, {"architecture": document["architecture"] | change})
+    with pytest.raises(SearchError, match="needs timm, which is not installed") as caught:
+        Predictor.open(folder)
+    assert caught.value.status is Exit.MISSING
+    assert fix in str(caught.value.problems[0].fix)
 
 
 @pytest.mark.parametrize("size", [8, 10**6])
