@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 from search.backbones.catalogue import chosen
 from search.backbones.info import BackboneInfo, Preprocessing
-from search.backbones.timm_names import EXTRA, HUB, is_timm
+from search.backbones.timm_names import EXTRA, HUB, is_timm, timm_version
 from search.space.spec import WeightsFile, WeightsSpec
 
 DEMO = "pip install 'finetune-search[demo]'"
@@ -66,9 +68,11 @@ def locate(
         env: For ``TORCH_HOME`` and ``XDG_CACHE_HOME``.
     """
     info = chosen(name, spec)
-    if info.library == "timm" and not _installed("timm"):
-        extra = EXTRA if is_timm(name) else DEMO
-        return Missing(name=name, reason=f"{name}: timm is not installed", fix=extra)
+    if info.library == "timm":
+        without = _without_timm(name)
+        if without:
+            fix = EXTRA if is_timm(name) else DEMO
+            return Missing(name=name, reason=f"{name}: {without}", fix=fix)
     own = dict(spec.files).get(name)
     if own is not None:
         return _local(info, own)
@@ -211,3 +215,21 @@ def _packaged(info: BackboneInfo) -> Located | Missing:
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
+
+
+def _without_timm(name: str) -> str:
+    """Why a backbone of timm's cannot be built here; empty where it can. A name of timm's
+    stands for what the tested timm has under it: an older one may not."""
+    if not _installed("timm"):
+        return "timm is not installed"
+    if not is_timm(name):
+        return ""
+    tested, found = timm_version(), version("timm")
+    if _numbers(found) < _numbers(tested):
+        return f"timm {found} is installed, {tested} or newer is needed"
+    return ""
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    """Its first three, e.g. (1, 0, 31) of ``1.0.31.dev0``."""
+    return tuple(int(digits) for digits in re.findall(r"\d+", release)[:3])

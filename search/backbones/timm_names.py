@@ -31,6 +31,12 @@ def is_timm(name: object) -> TypeGuard[str]:
     return isinstance(name, str) and name.startswith(PREFIX)
 
 
+def timm_version() -> str:
+    """The tested timm, whose models these are, e.g. ``1.0.31``."""
+    tested: str = _document()["timm"]
+    return tested
+
+
 def timm_info(name: str) -> BackboneInfo:
     """The row of a name of timm's.
 
@@ -67,10 +73,8 @@ def timm_size(name: str) -> SizeRule:
     try:
         row, tag = _found(name)
     except KeyError:
-        version = _document()["timm"]
-        return SizeRule(
-            default=0, refused=f"timm {version} has no model of that name", instead=_near(name)
-        )
+        refused = f"timm {timm_version()} has no model of that name"
+        return SizeRule(default=0, refused=refused, instead=_near(name))
     return _size(row, tag)
 
 

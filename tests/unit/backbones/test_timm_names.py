@@ -156,6 +156,29 @@ def test_without_timm_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.M
     assert raised.value.status is Exit.MISSING
 
 
+@pytest.mark.parametrize(
+    ("installed", "reason"),
+    [
+        pytest.param("1.0.20", "timm 1.0.20 is installed, 1.0.31 or newer is needed", id="too_old"),
+        pytest.param("1.0.31", "", id="tested"),
+        pytest.param("1.1.0.dev0", "", id="newer"),
+    ],
+)
+def test_an_older_timm_than_the_names_are_of_is_not_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed: str, reason: str
+) -> None:
+    monkeypatch.setattr(availability, "version", lambda module: installed)
+    found = locate(NAME, WeightsSpec(source="random"), tmp_path)
+    if reason:
+        assert isinstance(found, Missing)
+        assert found.reason == f"{NAME}: {reason}"
+        assert found.fix == "pip install 'finetune-search[timm]'"
+    else:
+        assert isinstance(found, Located)
+    lite = locate("efficientnet_lite0", WeightsSpec(), tmp_path)
+    assert isinstance(lite, Located)
+
+
 def test_weights_are_found_where_we_and_where_timm_put_them(tmp_path: Path) -> None:
     env = {"HF_HOME": str(tmp_path / "hf")}
     nowhere = locate(NAME, WeightsSpec(), tmp_path, env=env)
