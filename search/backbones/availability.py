@@ -59,13 +59,14 @@ def locate(
     """Find the weights that a backbone starts from.
 
     Order: ``weights.files``; nothing where the source is random; the package
-    that ships them; our cache folder; the cache folder of torch.hub.
+    that ships them; our cache folder; the cache folder of torch.hub, or for a
+    name of timm's that of Hugging Face's hub.
 
     Args:
         name: A name of the catalogue.
         spec: What the space file says under ``weights``.
         cache: Our cache folder; weights are in its ``weights/``.
-        env: For ``TORCH_HOME`` and ``XDG_CACHE_HOME``.
+        env: For ``TORCH_HOME``, ``HF_HUB_CACHE``, ``HF_HOME`` and ``XDG_CACHE_HOME``.
     """
     info = chosen(name, spec)
     if info.library == "timm":
@@ -131,10 +132,12 @@ def digest_file(path: Path) -> Path:
 
 
 def _stated(path: Path) -> str:
-    """The sha256 that the hub stated of a file, as we kept it; empty where we did not."""
+    """The sha256 that the hub stated of a file, as we kept it, or as the hub's own cache
+    calls the file that a link leads to; empty where neither does."""
     with suppress(OSError):
         return digest_file(path).read_text("ascii", errors="replace").strip()[:64]
-    return ""
+    blob = path.resolve().name
+    return blob if re.fullmatch("[0-9a-f]{64}", blob) else ""
 
 
 def weights_folder(cache: Path) -> Path:
@@ -164,10 +167,15 @@ def hugging_face_hub(env: Mapping[str, str] = os.environ) -> Path:
 
 def _hub_files(info: BackboneInfo, env: Mapping[str, str]) -> list[Path]:
     """The file of every revision that is there, e.g. in
-    ``models--timm--resnet18.a1_in1k/snapshots/491b427b.../model.safetensors``."""
+    ``models--timm--resnet18.a1_in1k/snapshots/491b427b.../model.safetensors``; first that
+    of the one which timm itself would load."""
     hub, _, file = info.url.removeprefix(f"{HUB}/").partition("/resolve/main/")
-    folder = hugging_face_hub(env) / f"models--{hub.replace('/', '--')}" / "snapshots"
-    return sorted(folder.glob(f"*/{file}"))
+    folder = hugging_face_hub(env) / f"models--{hub.replace('/', '--')}"
+    found = sorted((folder / "snapshots").glob(f"*/{file}"))
+    main = ""
+    with suppress(OSError):
+        main = (folder / "refs" / "main").read_text("ascii", errors="replace").strip()
+    return sorted(found, key=lambda path: path.relative_to(folder).parts[1] != main)
 
 
 def _local(info: BackboneInfo, own: WeightsFile) -> Located | Missing:

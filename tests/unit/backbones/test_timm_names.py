@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from search.backbones import availability
 from search.backbones.availability import Located, Missing, file_name, locate
 from search.backbones.catalogue import CATALOGUE, blocks_of, sizes, tags
-from search.backbones.download import fetch
+from search.backbones.download import check, fetch
 from search.backbones.timm_names import timm_names, timm_refused
 from search.problems import Exit, SearchError
 from search.space.load import load
@@ -196,6 +197,32 @@ def test_weights_are_found_where_we_and_where_timm_put_them(tmp_path: Path) -> N
     found = locate(NAME, WeightsSpec(), tmp_path, env=env)
     assert isinstance(found, Located)
     assert found.path == ours
+
+
+def test_of_several_revisions_of_the_hub_the_one_is_taken_that_timm_would_load(
+    tmp_path: Path,
+) -> None:
+    env = {"HF_HUB_CACHE": str(tmp_path / "hub")}
+    hub = tmp_path / "hub" / "models--timm--resnet18.a1_in1k"
+    digest = hashlib.sha256(b"b").hexdigest()
+    for revision in "abc":
+        (hub / "snapshots" / revision).mkdir(parents=True)
+    for revision in "ac":
+        (hub / "snapshots" / revision / "model.safetensors").write_bytes(b"another")
+    (hub / "blobs").mkdir()
+    (hub / "blobs" / digest).write_bytes(b"b")
+    link = hub / "snapshots" / "b" / "model.safetensors"
+    link.symlink_to(Path("../../blobs") / digest)
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("b")
+    found = locate(NAME, WeightsSpec(), tmp_path, env=env)
+    assert isinstance(found, Located)
+    assert (found.path, found.sha256) == (link, digest)
+    check(found)
+    link.unlink()
+    found = locate(NAME, WeightsSpec(), tmp_path, env=env)
+    assert isinstance(found, Located)
+    assert (found.path, found.sha256) == (hub / "snapshots" / "a" / "model.safetensors", "")
 
 
 def test_looking_up_a_name_imports_neither_torch_nor_timm() -> None:
