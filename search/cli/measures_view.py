@@ -96,7 +96,7 @@ def class_lines(test: TestResult) -> list[str]:
     ]
     lines = align(rows, right=(1, 2, 3, 4))
     if left_out > 0:
-        lines.append(f"and {left_out} classes with a higher recall (all are in model.json)")
+        lines.append(f"and {left_out} more whose recall is no lower (all are in model.json)")
     return lines
 
 

@@ -212,7 +212,7 @@ def test_many_classes_are_shown_by_their_worst() -> None:
     many = result(0, skill=0.4, classes=names)
     rows = class_lines(many)
     assert len(rows) == 1 + 30 + 1  # heading, rows, what was left out
-    assert rows[-1].startswith("and 10 classes with a higher recall")
+    assert rows[-1].startswith("and 10 more whose recall is no lower")
     assert confusion_lines(many, width=None)[0] == "commonest confusions"
 
 
