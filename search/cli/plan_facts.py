@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +86,7 @@ def gather(
     """
     from search.cli.consequences import Backbone, warnings
     from search.cli.paths import absolute_storage, cache_folder, study_folder
+    from search.cli.started import run_command, typed
     from search.space.halving import MOST_SIMULATED, simulate
     from search.space.secrets import redact
     from search.tuning.resources import NodeSize, allocate
@@ -132,7 +132,7 @@ def gather(
             ("cache", str(cache)),
         ),
         warnings=tuple(found),
-        next_command=" ".join(["search run", shlex.quote(str(space)), *typed(flags)]),
+        next_command=run_command(str(space), typed(flags)),
         extends=loaded.extends,
         origins=loaded.origins,
     )
@@ -179,20 +179,3 @@ def backbone_rows(spec: StudySpec, cache: Path) -> tuple[WeightsRow, ...]:
             )
         )
     return tuple(rows)
-
-
-def typed(flags: SpaceFlags) -> list[str]:
-    """The flags as they would be typed again; a storage URL without its password."""
-    from search.space.secrets import redact
-
-    pairs = [
-        ("--data", flags.data),
-        ("--name", flags.name),
-        ("--trials", flags.trials),
-        ("--minutes", None if flags.minutes is None else f"{flags.minutes:g}"),
-        ("--stop-after", flags.stop_after),
-        ("--concurrency", flags.concurrency),
-        ("--storage", None if flags.storage is None else redact(flags.storage)),
-        *(("--set", redact(item)) for item in flags.sets),
-    ]
-    return [f"{flag} {shlex.quote(str(value))}" for flag, value in pairs if value is not None]

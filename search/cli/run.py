@@ -31,11 +31,13 @@ from search.cli.plan_view import brief_lines
 from search.cli.preparation import Preparation, Ready, Request
 from search.cli.run_checks import check_disk
 from search.cli.run_exit import exit_status, finished, leave, signal_of, stopped
+from search.cli.run_notes import say_what_is_ready, say_where_it_stands
 from search.cli.space_file import load_space
+from search.cli.started import STARTED, started
 from search.cli.study_facts import TABLE, versions
 from search.problems import Exit
 from search.space.spec import StudySpec
-from search.tuning.events import Listener, Note, Preparing, Progress
+from search.tuning.events import Listener, Preparing
 
 if TYPE_CHECKING:
     from search.study.lease import Lease
@@ -161,7 +163,7 @@ def _search(
         if before is not None and finished(spec.budget, before):
             listen(Preparing(what="checking images and weights"))
             ready = preparation.wait(listen)
-            recorder = _open(spec, ready, folder, lease)
+            recorder = _open(spec, ready, folder, options, lease)
             return recorder, ready, RunEnd()
         listen(Preparing(what="starting Ray"))
         from search.cli.trial_files import trial_files
@@ -175,10 +177,10 @@ def _search(
             connected(options.address, cpus=_cores(spec), libraries=libraries_of(spec.space))
         ) as cluster:
             ready = preparation.wait(listen)
-            recorder = _open(spec, ready, folder, lease)
+            recorder = _open(spec, ready, folder, options, lease)
             opened()
-            _say_what_is_ready(spec, ready, listen)
-            _say_where_it_stands(recorder, spec, listen)
+            say_what_is_ready(spec, ready, listen)
+            say_where_it_stands(recorder.view(), spec, listen)
             allocation = allocate(cluster.nodes, spec.resources)
             job = TrialJob(
                 table=str(folder / TABLE),
@@ -223,7 +225,9 @@ def _search(
     return recorder, ready, end
 
 
-def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder:
+def _open(
+    spec: StudySpec, ready: Ready, folder: Path, options: RunOptions, lease: Lease
+) -> Recorder:
     """Create the study or go on with it, and keep its image table beside it."""
     from search.data.files import write_whole
     from search.space.narrow import narrow
@@ -249,43 +253,11 @@ def _open(spec: StudySpec, ready: Ready, folder: Path, lease: Lease) -> Recorder
         lease=lease,
     )
     settle_in(recorder, folder, storage=spec.storage)
+    recorder.set_result(STARTED, started(options.space, options.flags))
     view = recorder.view()
     tidy(view, homes_of(view, folder), spec.checkpoints.keep, recorder.default_number)
     write_whole(folder / TABLE, ready.table.read_bytes())
     return recorder
-
-
-def _what_is_learnt(spec: StudySpec, ready: Ready) -> str:
-    if spec.data.task == "regression":
-        return f"a number each{f' in {spec.data.unit}' if spec.data.unit else ''}"
-    several = ", several an image" if spec.data.task == "multilabel" else ""
-    return f"{len(ready.classes)} classes{several}"
-
-
-def _say_what_is_ready(spec: StudySpec, ready: Ready, listen: Listener) -> None:
-    counts = ready.counts
-    listen(
-        Note(
-            text=f"{sum(counts.values())} images, {_what_is_learnt(spec, ready)}: "
-            f"{counts['train']} train, {counts['val']} val, {counts['test']} test"
-        )
-    )
-    if ready.licence:
-        listen(Note(text=ready.licence))
-
-
-def _say_where_it_stands(recorder: Recorder, spec: StudySpec, listen: Listener) -> None:
-    """What earlier runs used of the budget; the driver tells the rest."""
-    view = recorder.view()
-    listen(
-        Progress(
-            settled=sum(trial.state.settled for trial in view.trials),
-            running=0,
-            budget_trials=spec.budget.trials,
-            seconds=float(view.attributes.get("seconds", 0.0)),
-            seconds_left=None,
-        )
-    )
 
 
 def _cores(spec: StudySpec) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.cli.columns import terminal_width
 from search.cli.paths import absolute_storage, storage_flag, storage_url
+from search.cli.started import going_on
 from search.cli.status_document import studies_document, study_document, trial_document
 from search.cli.status_view import studies_lines, study_lines, trial_lines
 from search.cli.studies import find_study, find_trial
@@ -43,7 +44,14 @@ def status(study: str | None, *, trial: int | None, storage: str | None, json: b
         if json:
             _print(study_document(found, storage=shown, driver=driver))
         else:
-            lines = study_lines(found, storage=shown, flag=flag, driver=driver, width=width)
+            lines = study_lines(
+                found,
+                storage=shown,
+                flag=flag,
+                driver=driver,
+                going_on=going_on(found) if driver is None else None,
+                width=width,
+            )
             print("\n".join(lines))
         return
     one = find_trial(found, trial)

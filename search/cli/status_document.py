@@ -135,11 +135,16 @@ def measuring(study: StudyView) -> bool:
     """Whether a run of the study, if there is one, has nothing left to do but to export
     the best trial and to measure it on the test set. What runs when the minutes are used
     up waits for a longer budget."""
+    runs = any(trial.state is State.RUNNING for trial in study.trials)
+    return not (runs or measured(study)) and finished(budget(study), study)
+
+
+def measured(study: StudyView) -> bool:
+    """Whether there is nothing to measure on the test set, or that was done."""
     winner, results = study.winner, study.attributes.get("results")
-    measured = isinstance(results, Mapping) and winner and results.get("trial") == winner.number
-    if winner is None or measured or any(trial.state is State.RUNNING for trial in study.trials):
-        return False
-    return finished(budget(study), study)
+    if winner is None:
+        return True
+    return isinstance(results, Mapping) and results.get("trial") == winner.number
 
 
 def clean(value: Any) -> Any:

@@ -28,6 +28,7 @@ from search.space.figure import metric
 from search.study.records import NOTES, STOPPED_EARLY, State, StudyView, TrialView
 
 if TYPE_CHECKING:
+    from search.cli.started import GoingOn
     from search.study.holder import Holder
 
 LAST_LINES = 40
@@ -88,6 +89,7 @@ def study_lines(
     storage: str,
     flag: str,
     driver: Holder | None = None,
+    going_on: GoingOn | None = None,
     width: int | None = None,
 ) -> list[str]:
     """Counts, budget, best, leaderboard and what runs.
@@ -97,6 +99,7 @@ def study_lines(
         storage: Where it is.
         flag: What a suggested command needs to find the storage.
         driver: Who runs it now.
+        going_on: How it goes on, where nobody runs it and something is left to do.
         width: Cells of a line; None is without a limit.
     """
     name = shlex.quote(printable(study.name))
@@ -109,6 +112,7 @@ def study_lines(
             *_early_rows(study),
             ["budget", _budget_text(study)],
             *([["runs", _runs(study, driver)]] if driver is not None else []),
+            *([["to go on", _missing(going_on)]] if going_on and going_on.missing else []),
             ["storage", printable(storage)],
         ],
         width,
@@ -124,6 +128,8 @@ def study_lines(
         lines += ["", "running and interrupted", *indent(unsettled(study, alive, width=inner))]
     lines += _results(study)
     commands = []
+    if going_on is not None and not going_on.missing:
+        commands.append([printable(going_on.command), "goes on with it"])
     if study.winner is not None:
         commands.append([f"search status {name} --trial {study.winner.number}{flag}", "the best"])
         commands.append([f"search export {name}{flag}", "its model as a folder"])
@@ -200,6 +206,10 @@ def _failure_rows(study: StudyView) -> list[list[str]]:
 def _runs(study: StudyView, driver: Holder) -> str:
     now = "; measures the best trial on the test set" if measuring(study) else ""
     return f"{printable(str(driver))}{now}"
+
+
+def _missing(going_on: GoingOn) -> str:
+    return f"{printable(going_on.missing)} is needed, which is not there seen from this folder"
 
 
 def _early_rows(study: StudyView) -> list[list[str]]:

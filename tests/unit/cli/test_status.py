@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from search.cli.options import SpaceFlags
+from search.cli.started import STARTED, going_on, started
 from search.cli.status_document import (
     measuring,
     studies_document,
@@ -165,6 +167,33 @@ def test_a_run_measures_whatever_ended_its_search_and_not_while_a_trial_runs(
     assert measuring(over)
     assert not measuring(replace(over, trials=study.trials[:4]))
     assert not measuring(replace(over, attributes={"space": {"budget": {"trials": 9}}}))
+
+
+def test_an_interrupted_study_says_the_command_that_goes_on(
+    study: StudyView, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    flags = SpaceFlags(name="solar-cells", storage="postgresql://me:hunter2@host/db")
+    attributes = {**study.attributes, STARTED: started(Path("my spaces/solar.yaml"), flags)}
+    cut = replace(study, attributes=attributes)
+
+    def text(view: StudyView) -> str:
+        lines = study_lines(view, storage=STORAGE, flag="", going_on=going_on(view))
+        return "\n".join(lines)
+
+    assert "search run" not in text(cut)
+    assert "to go on  my spaces/solar.yaml is needed, which is not there" in text(cut)
+    (tmp_path / "my spaces").mkdir()
+    (tmp_path / "my spaces" / "solar.yaml").touch()
+    again = "search run 'my spaces/solar.yaml' --name solar-cells --storage 'postgresql://me:"
+    assert again in text(cut)
+    assert "hunter2" not in text(cut)
+    assert "to go on" not in text(cut)
+    assert "search run" not in text(study)  # a record of before says no file
+    over = {**attributes, "space": {"budget": {"trials": 3}}}
+    unmeasured = replace(cut, trials=study.trials[:3], attributes=over)
+    assert again in text(unmeasured)
+    assert going_on(replace(unmeasured, attributes={**over, "results": {"trial": 0}})) is None
 
 
 def test_no_study_suggests_the_first_command() -> None:
