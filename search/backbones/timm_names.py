@@ -109,13 +109,6 @@ def timm_names() -> Iterator[str]:
                 yield f"{PREFIX}{architecture}" + (f".{tag}" if tag else "")
 
 
-def timm_refused() -> Iterator[tuple[str, str]]:
-    """The architectures that cannot be used, and why."""
-    for architecture, row in _document()["models"].items():
-        if row["refused"]:
-            yield f"{PREFIX}{architecture}", row["refused"]
-
-
 def _size(row: Mapping[str, Any], tag: str) -> SizeRule:
     weights = row["tags"].get(tag) or {}
     default = weights.get("size", row["size"])

@@ -13,7 +13,7 @@ from search.backbones import availability
 from search.backbones.availability import Located, Missing, file_name, locate
 from search.backbones.catalogue import CATALOGUE, blocks_of, sizes, tags
 from search.backbones.download import check, fetch
-from search.backbones.timm_names import timm_names, timm_refused
+from search.backbones.timm_names import timm_names
 from search.problems import Exit, SearchError
 from search.space.load import load
 from search.space.overrides import Override
@@ -137,12 +137,6 @@ def test_it_can_be_set_on_the_command_line(text: str) -> None:
 )
 def test_what_cannot_be_is_refused_with_its_reason(text: str, fact: str) -> None:
     assert fact in problem(text + "\n")
-
-
-def test_every_refusal_has_a_reason() -> None:
-    refused = dict(timm_refused())
-    assert refused["timm:levit_128"] == "it has 2 heads"
-    assert all(refused.values())
 
 
 def test_without_timm_it_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
