@@ -13,10 +13,12 @@ from search.cli.columns import terminal_width
 from search.cli.entry import show_problems
 from search.cli.machine import this_machine
 from search.cli.options import SpaceFlags
+from search.cli.owner_check import why_anothers
 from search.cli.plan_facts import gather
 from search.cli.plan_view import plan_lines
 from search.cli.space_file import load_space
 from search.cli.space_source import given
+from search.problems import SearchError
 
 
 def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool, blocks: bool = False) -> None:
@@ -24,13 +26,15 @@ def plan(space: Path | None, flags: SpaceFlags, *, cluster: bool, blocks: bool =
 
     Raises:
         SearchError: With every problem of the file and the flags; or with what a
-            run would refuse of the data and the weights, and its status. Nothing is
-            printed then: there is no such run.
+            run would refuse of the data, the weights and the study's folder, and its
+            status. Nothing is printed then: there is no such run.
     """
     path = given(space, "plan")
     loaded = load_space(path, flags, env=os.environ)
-    if loaded.refused is not None:
-        raise loaded.refused
+    refused = [each for each in (loaded.refused, why_anothers(loaded.spec)) if each is not None]
+    if refused:
+        problems = [problem for each in refused for problem in each.problems]
+        raise SearchError(problems, refused[0].status)
     gathered = gather(
         loaded,
         space=path,

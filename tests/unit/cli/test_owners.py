@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from search.cli.export import export
+from search.cli.options import SpaceFlags
+from search.cli.plan import plan
 from search.cli.status import status
 from search.problems import Exit, SearchError
 from search.space.domains import Branch, FloatRange, Param, Space
@@ -14,6 +16,8 @@ from search.space.spec import Budget, DataSpec, StudySpec
 from search.study.opening import StudyFacts, open_study
 from search.study.owner import OWNER
 from search.study.records import Outcome, State
+from search.study.views import find
+from search.tuning.belonging import refuse_anothers
 from search.tuning.homes import settle_in
 
 LR = Param(name="lr", branches=(Branch(domain=FloatRange(low=1e-4, high=1e-1)),))
@@ -87,3 +91,25 @@ def test_a_damaged_owner_file_is_named(folder: Path, capsys: pytest.CaptureFixtu
     assert fix == f"if it is this study's: rm {folder / OWNER}"
     status("flowers", trial=0, storage=url, json=False)
     assert "owner.json is damaged" in capsys.readouterr().out
+
+
+def test_a_plan_refuses_what_its_run_would(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = study("first", folder), study("second", None)
+    space = Path("flowers.yaml")
+    space.write_text("study: {name: flowers}\ndata: {sample: solar-cells}\nspace: {lr: 1e-3}\n")
+    with pytest.raises(SearchError) as of_run:
+        refuse_anothers(folder, "flowers", find(second, "flowers"), storage=second)
+    with pytest.raises(SearchError) as of_plan:
+        plan(space, SpaceFlags(storage=second), cluster=False)
+    assert of_plan.value.status is of_run.value.status is Exit.CONFLICT
+    assert of_plan.value.problems == of_run.value.problems
+    with pytest.raises(SearchError) as both:
+        plan(space, SpaceFlags(storage=second, data="nowhere"), cluster=False)
+    assert both.value.status is Exit.DATA
+    assert both.value.problems[-1] == of_run.value.problems[0]
+    Path("damaged.db").write_text("no database")
+    for url in (first, "sqlite:///damaged.db"):
+        plan(space, SpaceFlags(storage=url), cluster=False)
+        assert capsys.readouterr().out.startswith("flowers: ")
