@@ -52,11 +52,11 @@ def evaluate(
                 fix="put the file back as it was before the first trial",
                 status=Exit.DATA,
             )
-    probabilities_NK, errors = predictor.probabilities(files, progress=progress, answered=answered)
+    said_NK, errors = predictor.said(files, progress=progress, answered=answered)
     if errors:
         first, reason = min(errors.items())
         raise RuntimeError(f"{files[first]} was decoded before the first trial, and now {reason}")
-    return probabilities_NK, targets_of(table, rows)
+    return said_NK, targets_of(table, rows)
 
 
 def _changed(file: Path, sha256: str) -> str:

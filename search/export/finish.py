@@ -43,7 +43,7 @@ from search.export.results import Baseline, BaselineName, FinalResults
 from search.export.trial import Candidate, Origin, contents, has_weights
 from search.problems import SearchError
 
-Probabilities: TypeAlias = NDArray[np.floating]
+Outputs: TypeAlias = NDArray[np.floating]
 PROBE = "linear-probe"
 """Name of what is kept of the linear probe."""
 _WORDS = {
@@ -115,10 +115,10 @@ def finish(
     thresholds = model.info.learns.thresholds
     progress(f"intervals of the {_WORDS['winner']}", 0, 0)
     winner = _Measured(
-        probabilities_NK=seen.probabilities_NK,
+        said_NK=seen.said_NK,
         targets=targets,
         thresholds=thresholds,
-        test=_measure(job, seen.probabilities_NK, targets, thresholds),
+        test=_measure(job, seen.said_NK, targets, thresholds),
     )
     progress(f"writing the {_WORDS['winner']}", 0, 0)
     folder = write_folder(target, model.measured(winner.test, on=seen.about["device"]))
@@ -148,7 +148,7 @@ def finish(
 class _Measured:
     """The winner on the test set."""
 
-    probabilities_NK: Probabilities
+    said_NK: Outputs
     targets: Targets
     thresholds: tuple[float, ...]
     test: TestResult
@@ -191,7 +191,7 @@ def _trial(
                 progress=_named(progress, "decoding test images"),
                 answered=_named(progress, f"test, {words}"),
             )
-            return Seen(probabilities_NK=found_NK, about={"device": predictor.device})
+            return Seen(said_NK=found_NK, about={"device": predictor.device})
 
     identity = {
         "weights": file_sha256(candidate.checkpoints / "best.safetensors"),
@@ -224,7 +224,7 @@ def _default(
     info = model.info
     what = f"trial {default.number}, {info.architecture.backbone}, epoch {info.epoch}"
     thresholds = info.learns.thresholds
-    return _compared(job, "default", what, winner, seen.probabilities_NK, thresholds, progress)
+    return _compared(job, "default", what, winner, seen.said_NK, thresholds, progress)
 
 
 def _linear_probe(
@@ -280,7 +280,7 @@ def _linear_probe(
             "train_images": probe.train_images,
             "thresholds": list(probe.thresholds),
         }
-        return Seen(probabilities_NK=probe.probabilities_NK, about=about)
+        return Seen(said_NK=probe.said_NK, about=about)
 
     identity = {
         "backbone": backbone,
@@ -296,7 +296,7 @@ def _linear_probe(
         f"C = {seen.about['strength']:g}, {seen.about['train_images']} images"
     )
     tuned = tuple(seen.about.get("thresholds", ()))
-    return _compared(job, "linear_probe", what, winner, seen.probabilities_NK, tuned, progress)
+    return _compared(job, "linear_probe", what, winner, seen.said_NK, tuned, progress)
 
 
 def _compared(
@@ -304,7 +304,7 @@ def _compared(
     name: BaselineName,
     what: str,
     winner: _Measured,
-    found_NK: Probabilities,
+    found_NK: Outputs,
     thresholds: tuple[float, ...],
     progress: Progress,
 ) -> Baseline:
@@ -316,7 +316,7 @@ def _compared(
         test=_measure(job, found_NK, winner.targets, thresholds),
         comparison=compare(
             job.origin.objective,
-            winner.probabilities_NK,
+            winner.said_NK,
             found_NK,
             winner.targets,
             seed=job.seed,
@@ -328,7 +328,7 @@ def _compared(
 
 
 def _measure(
-    job: FinishJob, found_NK: Probabilities, targets: Targets, thresholds: tuple[float, ...]
+    job: FinishJob, found_NK: Outputs, targets: Targets, thresholds: tuple[float, ...]
 ) -> TestResult:
     table = job.origin.table
     return measure(

@@ -29,7 +29,7 @@ _FORMAT = 1
 class Seen:
     """A model on the test set."""
 
-    probabilities_NK: NDArray[np.floating]
+    said_NK: NDArray[np.floating]
     """In the table's order; of a regression, values [N, 1]."""
     about: Mapping[str, Any]
     """What else was found out with them; JSON values."""
@@ -48,7 +48,7 @@ def asked(
     Args:
         folders: Where to look; the first is written to. None keeps nothing.
         name: One word, e.g. ``trial-00004``.
-        identity: Everything that the probabilities depend on; JSON values.
+        identity: Everything that what was said depends on; JSON values.
         ask: Opens the test set.
         shape: (N, K).
     """
@@ -67,14 +67,14 @@ def keep(folder: Path, name: str, identity: Mapping[str, Any], seen: Seen) -> No
     Args:
         folder: Of the study; made if needed.
         name: One word, e.g. ``trial-00004``.
-        identity: Everything that the probabilities depend on; JSON values.
+        identity: Everything that what was said depends on; JSON values.
         seen: What to keep.
 
     Raises:
         OSError: If it cannot be written.
     """
     content = io.BytesIO()
-    np.save(content, seen.probabilities_NK, allow_pickle=False)
+    np.save(content, seen.said_NK, allow_pickle=False)
     text = json.dumps({"format": _FORMAT, "identity": dict(identity), "about": dict(seen.about)})
     note = {"note": text, "sha256": _digest(text, content.getvalue())}
     write_whole(folder / f"{name}.npy", content.getvalue())
@@ -94,7 +94,7 @@ def recall(
     """
     for folder in folders:
         seen = _read(folder, name, identity)
-        if seen is not None and seen.probabilities_NK.shape == shape:
+        if seen is not None and seen.said_NK.shape == shape:
             return seen
     return None
 
@@ -121,7 +121,7 @@ def _read(folder: Path, name: str, identity: Mapping[str, Any]) -> Seen | None:
     if written["format"] != _FORMAT or written["identity"] != json.loads(json.dumps(identity)):
         return None
     found_NK = np.load(io.BytesIO(content), allow_pickle=False)
-    return Seen(probabilities_NK=found_NK, about=written["about"])
+    return Seen(said_NK=found_NK, about=written["about"])
 
 
 def _digest(text: str, content: bytes) -> str:

@@ -108,7 +108,7 @@ class Predictor:
                 then nothing is predicted.
         """
         files = expand(paths)
-        said_NK, errors = self.probabilities(files, progress=progress)
+        said_NK, errors = self.said(files, progress=progress)
         return [
             Prediction(path=path, error=errors[row])
             if row in errors
@@ -116,7 +116,7 @@ class Predictor:
             for row, path in enumerate(files)
         ]
 
-    def probabilities(
+    def said(
         self,
         files: Sequence[Path],
         *,

@@ -60,7 +60,7 @@ class ProbeJob:
 class Probe:
     """The fitted probe on the test part."""
 
-    probabilities_NK: NDArray[np.floating]
+    said_NK: NDArray[np.floating]
     """Of the test images, in the table's order; of a regression, values [N, 1]."""
     strength: float
     """The chosen C."""
@@ -101,7 +101,7 @@ def linear_probe(
         targets[parts["val"]],
     )
     return Probe(
-        probabilities_NK=best.says((test_NF - mean_F) / std_F),
+        said_NK=best.says((test_NF - mean_F) / std_F),
         strength=best.strength,
         value=best.value,
         train_images=len(parts["train"]),

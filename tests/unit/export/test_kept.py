@@ -11,7 +11,7 @@ from search.export.kept import Seen, asked, keep, recall
 
 FOUND_NK = np.array([[0.25, 0.75], [1 / 3, 2 / 3], [0.0, 1.0]], dtype=np.float32)
 IDENTITY = {"fingerprint": "f" * 64, "mean": (0.5, 0.25)}
-SEEN = Seen(probabilities_NK=FOUND_NK, about={"device": "cpu"})
+SEEN = Seen(said_NK=FOUND_NK, about={"device": "cpu"})
 
 
 def _refuse() -> Seen:
@@ -22,17 +22,17 @@ def test_what_was_kept_comes_back_to_the_bit(tmp_path: Path) -> None:
     keep(tmp_path / "test", "trial-00004", IDENTITY, SEEN)
     folders = (tmp_path / "none", tmp_path / "test")
     seen = asked(folders, "trial-00004", IDENTITY, _refuse, shape=(3, 2))
-    assert np.array_equal(seen.probabilities_NK, FOUND_NK)
-    assert seen.probabilities_NK.dtype == np.float32
+    assert np.array_equal(seen.said_NK, FOUND_NK)
+    assert seen.said_NK.dtype == np.float32
     assert seen.about == {"device": "cpu"}
 
 
 def test_values_far_from_0_keep_their_digits(tmp_path: Path) -> None:
     values_N1 = np.array([[1.7e9 + 0.125], [1.7e9 + 0.25]])
-    keep(tmp_path, "probe", IDENTITY, Seen(probabilities_NK=values_N1, about={}))
+    keep(tmp_path, "probe", IDENTITY, Seen(said_NK=values_N1, about={}))
     seen = recall([tmp_path], "probe", IDENTITY, shape=(2, 1))
     assert seen is not None
-    assert seen.probabilities_NK.tolist() == values_N1.tolist()
+    assert seen.said_NK.tolist() == values_N1.tolist()
 
 
 @pytest.mark.parametrize(

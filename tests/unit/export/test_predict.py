@@ -52,19 +52,19 @@ def test_an_image_is_labelled_the_same_alone_among_others_and_in_any_order(
 ) -> None:
     predictor = Predictor.open(folder, device="cpu")
     files = [table.absolute(row) for row in table.rows]
-    together, _ = predictor.probabilities(files)
+    together, _ = predictor.said(files)
     order = np.random.default_rng(0).permutation(len(files))
-    shuffled, _ = predictor.probabilities([files[row] for row in order])
-    alone = np.concatenate([predictor.probabilities([file])[0] for file in files[:5]])
+    shuffled, _ = predictor.said([files[row] for row in order])
+    alone = np.concatenate([predictor.said([file])[0] for file in files[:5]])
     assert np.array_equal(shuffled, together[order])
     assert np.array_equal(alone, together[:5])
 
 
 def test_the_number_of_threads_changes_nothing(folder: Path, table: ImageTable) -> None:
     files = [table.absolute(row) for row in table.rows]
-    one, _ = Predictor.open(folder, device="cpu").probabilities(files)
+    one, _ = Predictor.open(folder, device="cpu").said(files)
     torch.set_num_threads(2)
-    two, _ = Predictor.open(folder, device="cpu").probabilities(files)
+    two, _ = Predictor.open(folder, device="cpu").said(files)
     assert np.array_equal(one, two)
 
 
@@ -105,7 +105,7 @@ def test_the_answers_are_counted_to_the_last_image_whichever_cannot_be_read(
     (tmp_path / bad).write_bytes(b"not an image")
     shutil.copy(table.absolute(table.rows[0]), tmp_path / "b.png")
     seen: list[tuple[int, int]] = []
-    Predictor.open(folder, device="cpu").probabilities(
+    Predictor.open(folder, device="cpu").said(
         sorted(tmp_path.glob("*.png")), answered=lambda done, total: seen.append((done, total))
     )
     assert seen[-1] == (2, 2)

@@ -58,7 +58,7 @@ def test_images_that_are_decoded_on_the_way_give_the_same(job: ProbeJob, probe: 
     form = DecodedForm(side=decoded_side(32), interpolation=job.preprocessing.interpolation)
     streamed = StreamedImages(job.table, form, workers=2, most=6)
     found = linear_probe(replace(job, images=streamed))
-    assert np.array_equal(found.probabilities_NK, probe.probabilities_NK)
+    assert np.array_equal(found.said_NK, probe.said_NK)
     assert streamed.in_flight == 0
 
 
@@ -67,8 +67,8 @@ def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(
 ) -> None:
     seen: list[tuple[int, int]] = []
     found = linear_probe(job, progress=lambda done, total: seen.append((done, total)))
-    assert np.array_equal(found.probabilities_NK, probe.probabilities_NK)
-    assert metrics(found.probabilities_NK, _labels(job.table, "test"))["accuracy"] >= 0.6
+    assert np.array_equal(found.said_NK, probe.said_NK)
+    assert metrics(found.said_NK, _labels(job.table, "test"))["accuracy"] >= 0.6
     assert found.train_images == 12
     assert found.strength in STRENGTHS
     assert seen[-1] == (36, 36)
@@ -108,7 +108,7 @@ def test_no_test_label_and_no_test_image_changes_what_is_fitted(
     images[of_test] = 0
     changed = linear_probe(replace(job, table=replace(job.table, rows=rows), images=images))
     assert (changed.strength, changed.value) == (probe.strength, probe.value)
-    assert np.ptp(changed.probabilities_NK, axis=0).max() < 1e-6
+    assert np.ptp(changed.said_NK, axis=0).max() < 1e-6
 
 
 def test_it_takes_at_most_so_many_images_and_says_how_many(
@@ -117,5 +117,5 @@ def test_it_takes_at_most_so_many_images_and_says_how_many(
     monkeypatch.setattr(module, "MOST", 8)
     found = linear_probe(job)
     assert found.train_images == 8
-    assert found.probabilities_NK.shape == (15, 3)
-    assert np.allclose(found.probabilities_NK.sum(axis=1), 1)
+    assert found.said_NK.shape == (15, 3)
+    assert np.allclose(found.said_NK.sum(axis=1), 1)

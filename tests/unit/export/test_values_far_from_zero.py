@@ -65,7 +65,7 @@ def test_a_study_of_values_far_from_0_has_the_figures_of_the_same_values_near_it
 
     rows = table.part("test")
     predictor = Predictor.open(Path(far.folder), device="cpu")
-    said_N1, _ = predictor.probabilities([table.absolute(row) for row in rows])
+    said_N1, _ = predictor.said([table.absolute(row) for row in rows])
     assert task_metrics("regression", said_N1, targets_of(table, rows)) == far.test.metrics
     written = predictor.info.learns.written(predictor.info.learns.scale.mean)
     assert written.startswith("170000000")
