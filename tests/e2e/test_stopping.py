@@ -67,5 +67,7 @@ def test_a_signal_outside_trials_says_how_to_go_on_and_leaves_no_process(
     assert not alive
     if moment.startswith("measuring"):
         assert "\nbest  trial 0, epoch 1: " in out  # shown, whether the test set was read by then
+        said = workplace.run("status", "tiny").stdout
+        assert ("\n  search run tiny.yaml " in said) == ("\ntest " not in said)
     if moment.startswith("preparing"):
         assert not (workplace.folder / "studies" / "tiny").exists()
