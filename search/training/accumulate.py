@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from search.backbones.stages import Staged
+from search.training.lean import kept_once
 from search.training.losses import Loss
 from search.training.predict import suffix_logits
 from search.training.prefix import precision
@@ -47,7 +48,7 @@ def backward(
     """
     total = torch.zeros((), device=inputs.device)
     for part in batches(len(inputs), micro_batch):
-        with precision(inputs.device):
+        with precision(inputs.device), kept_once():
             logits_BK = suffix_logits(staged, inputs[part], start)
         mean = loss(logits_BK.float(), targets[part]).mean()
         share = mean * ((part.stop - part.start) / len(inputs))  # of a whole batch: times 1

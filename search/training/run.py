@@ -111,7 +111,7 @@ def start(
         head=head_of(config),
     ).to(target, memory_format=torch.channels_last)
     set_stochastic_depth(staged, config.stochastic_depth)
-    keep_less(staged)
+    keep_less(staged.model)
     depth = depth_at(config, 1)
     set_mode(staged, config, depth, training=True)
     geometry = Geometry(
