@@ -237,7 +237,8 @@ def test_a_vit_says_its_image_size_to_the_constructor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("inception_v3", 75), pytest.param("maxvit_t", 448, marks=pytest.mark.slow)]
+    ("name", "size"),
+    [("inception_v3", 75), pytest.param("maxvit_t", 448, marks=pytest.mark.thorough)],
 )
 def test_a_size_of_its_own_and_no_auxiliary_head_load_into_the_library(
     name: str, size: int

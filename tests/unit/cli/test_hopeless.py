@@ -68,7 +68,7 @@ def test_a_space_without_a_trial_that_can_learn_is_warned_of(
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in NAMES],
+    [pytest.param(n, marks=[] if n in QUICK else pytest.mark.thorough) for n in NAMES],
 )
 def test_the_sizes_that_leave_one_value_are_those_of_the_models(name: str) -> None:
     rule = CATALOGUE[name].size

@@ -148,6 +148,7 @@ def test_what_was_opened_need_not_be_opened_again(
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_hundred_thousand_are_compared_in_seconds() -> None:
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**63, 100_000, dtype=np.uint64)

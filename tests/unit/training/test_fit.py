@@ -58,7 +58,7 @@ def test_twice_interrupted_or_uncached_a_trial_gives_the_same_curve_to_the_bit(
         pytest.param("convnext_tiny", 32, 2, marks=pytest.mark.thorough),
         pytest.param("swin_t", 32, 1, marks=pytest.mark.thorough),
         pytest.param("vit_b_16", 32, 0, marks=pytest.mark.thorough),
-        ("vit_b_16", 32, 1),
+        pytest.param("vit_b_16", 32, 1, marks=pytest.mark.thorough),
     ],
 )
 def test_every_family_goes_on_to_the_bit(

@@ -48,7 +48,11 @@ def cells() -> TrialData:
 
 @pytest.mark.parametrize(
     ("depth", "policy"),
-    [(0, "light"), (1, "heavy"), pytest.param(2, "medium", marks=pytest.mark.thorough)],
+    [
+        (0, "light"),
+        pytest.param(1, "heavy", marks=pytest.mark.thorough),
+        pytest.param(2, "medium", marks=pytest.mark.thorough),
+    ],
 )
 def test_lite0_tells_defective_cells_from_sound_ones(
     depth: int,
