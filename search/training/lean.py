@@ -103,7 +103,7 @@ class _Lean:
         y: Tensor
         if norm is not None:
             recipe = _Recipe(norm, own)
-            y = _OfRecipe.apply(x, own, recipe)
+            y = _OfRecipe.apply(x, own, recipe, self.inplace)
             setattr(y, _MARK, (y._version, recipe))
         elif learns and own.of_output and own.keeps_input:
             y = _OfOutput.apply(x, own)
@@ -172,16 +172,21 @@ class _OfRecipe(torch.autograd.Function):
     """Keeps nothing of its own."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, activation: _Activation, recipe: _Recipe) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, activation: _Activation, recipe: _Recipe, inplace: bool
+    ) -> Tensor:
         ctx.activation = activation
         ctx.recipe = recipe.promised()
-        return activation.forward(x, False)
+        if inplace:  # a norm does not need what it gave
+            ctx.mark_dirty(x)
+        return activation.forward(x, inplace)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         z, y = ctx.recipe.again()
         activation: _Activation = ctx.activation
-        return activation.backward(gradients[0], y if activation.of_output else z), None, None
+        asked = y if activation.of_output else z
+        return activation.backward(gradients[0], asked), None, None, None
 
 
 def _recipe_of(tensor: Tensor) -> _Recipe | None:
