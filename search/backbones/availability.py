@@ -152,7 +152,7 @@ def torch_hub(env: Mapping[str, str] = os.environ) -> Path:
     """
     caches = env.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(env.get("TORCH_HOME", f"{caches}/torch"))
-    return home.expanduser().absolute() / "hub" / "checkpoints"
+    return Path(os.path.expanduser(home)).absolute() / "hub" / "checkpoints"
 
 
 def hugging_face_hub(env: Mapping[str, str] = os.environ) -> Path:
@@ -162,7 +162,7 @@ def hugging_face_hub(env: Mapping[str, str] = os.environ) -> Path:
     """
     caches = env.get("XDG_CACHE_HOME", "~/.cache")
     home = env.get("HF_HOME", f"{caches}/huggingface")
-    return Path(env.get("HF_HUB_CACHE", f"{home}/hub")).expanduser().absolute()
+    return Path(os.path.expanduser(env.get("HF_HUB_CACHE", f"{home}/hub"))).absolute()
 
 
 def _hub_files(info: BackboneInfo, env: Mapping[str, str]) -> list[Path]:

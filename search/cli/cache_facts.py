@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.backbones.availability import digest_file
 from search.data.cache import FOLDERS, CacheEntry, Cleared, why_it_stays
 from search.data.folder import SUFFIXES
 from search.data.place import FETCHED
@@ -131,6 +132,8 @@ def clear_weights(folder: Path, *, before: float, dry_run: bool) -> Cleared:
                 stayed.append((entry, why))
             else:
                 gone.append(entry)
+                if not dry_run:
+                    digest_file(path).unlink(missing_ok=True)
     return Cleared(gone=tuple(gone), stayed=tuple(stayed))
 
 

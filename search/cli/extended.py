@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,10 +45,7 @@ def fetch(name: str) -> Extended:
             fix = did_you_mean(name, names) or f"one of {listed(names)}"
             raise fail(f"there is no preset {short(printable(name))!r}", fix=fix)
         return Extended(file=name, text=file.read_bytes(), identity=name)
-    try:
-        path = Path(name).expanduser()
-    except RuntimeError:  # ~ of a user that there is not
-        path = Path(name)
+    path = Path(os.path.expanduser(name))  # leaves ~ of a user that there is not as it is
     if _absent(path):
         there = [*(f"{PREFIX}{each}" for each in _presets()), *map(str, at_hand(path.parent))]
         stems = {each.removesuffix(Path(each).suffix): each for each in there}

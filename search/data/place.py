@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,7 +19,8 @@ def cache_folder(env: Mapping[str, str], of_space: str | None = None) -> Path:
     """
     chosen = of_space or env.get("SEARCH_CACHE")
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        # Not Path.expanduser: that raises where ~ is of a user that there is not.
+        return Path(os.path.expanduser(chosen)).absolute()
     import platformdirs
 
     return Path(platformdirs.user_cache_dir("search", appauthor=False))

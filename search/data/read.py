@@ -55,4 +55,4 @@ def find_images(
 
 def absolute(path: str, base: Path) -> Path:
     """A user's path: ``~`` is the home folder, a relative one starts at ``base``."""
-    return Path(os.path.abspath(base / Path(path).expanduser()))
+    return Path(os.path.abspath(base / os.path.expanduser(path)))

@@ -201,6 +201,15 @@ def test_only_what_is_named_is_removed(
     assert (filled / "weights" / "my-own.pth").exists()
 
 
+def test_what_was_said_of_weights_goes_with_them(filled: Path) -> None:
+    digest = filled / "weights" / f"{WEIGHTS}.sha256"
+    digest.write_text("0" * 64)
+    search("clear", "--weights", "--dry-run")
+    assert digest.exists()
+    search("clear", "--weights")
+    assert not digest.exists()
+
+
 def test_weights_that_go_are_named(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     search("clear", "--weights")
     printed = capsys.readouterr().out
