@@ -124,6 +124,7 @@ def start(url: str) -> Iterator[Start]:
         each.end()
 
 
+@pytest.mark.slow
 def test_a_second_driver_is_refused_and_told_host_pid_and_what_to_type(
     url: str, start: Start
 ) -> None:
@@ -158,6 +159,7 @@ def test_of_many_that_start_at_once_one_gets_the_study(start: Start, count: int)
     assert all(f"pid {winner.pid}," in answer for answer in refused)
 
 
+@pytest.mark.slow
 def test_the_study_of_a_killed_driver_is_free_at_once(url: str, start: Start) -> None:
     first = start(lasts=600)
     assert first.do("take") == "done"
@@ -168,6 +170,7 @@ def test_the_study_of_a_killed_driver_is_free_at_once(url: str, start: Start) ->
         assert time.monotonic() - began < 1
 
 
+@pytest.mark.slow
 def test_a_driver_that_renews_keeps_its_study_past_the_first_expiry(url: str, start: Start) -> None:
     assert start(renews=0.2, lasts=1).do("take") == "done"
     time.sleep(2)
@@ -175,6 +178,7 @@ def test_a_driver_that_renews_keeps_its_study_past_the_first_expiry(url: str, st
         pass
 
 
+@pytest.mark.slow
 def test_the_lease_of_another_host_is_free_once_it_expired_and_not_before(
     url: str, start: Start
 ) -> None:
@@ -229,6 +233,7 @@ def test_a_driver_that_lost_its_study_is_told_at_its_next_renewal(url: str, star
         assert holder.owner.pid == os.getpid()  # leaving let go of nobody else's
 
 
+@pytest.mark.slow
 def test_a_request_to_stop_reaches_the_driver_at_its_next_renewal(url: str, start: Start) -> None:
     first = start(renews=0.3)
     assert first.do("take") == "done"
@@ -244,6 +249,7 @@ def test_a_request_to_stop_reaches_the_driver_at_its_next_renewal(url: str, star
         assert lease.stop == ""
 
 
+@pytest.mark.slow
 def test_a_request_for_a_driver_that_is_gone_stops_nobody_else(url: str, start: Start) -> None:
     first = start()
     first.do("take")
@@ -256,6 +262,7 @@ def test_a_request_for_a_driver_that_is_gone_stops_nobody_else(url: str, start: 
         assert lease.stop == ""
 
 
+@pytest.mark.slow
 def test_the_database_judges_not_the_clock_of_a_host(
     url: str, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def run_one(recorder: Recorder, values: list[float], outcome: Outcome = COMPLETE
     return asked.number
 
 
+@pytest.mark.slow
 def test_the_first_points_are_tried_first_and_once_ever(open_again: Open) -> None:
     first = open_again(spec()).ask()
     assert first is not None
@@ -163,6 +164,7 @@ def test_pruned_keeps_its_curve_its_best_epoch_and_its_reason(open_again: Open) 
     assert trial.why == why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", list(FailReason))
 def test_a_failure_has_its_reason_and_is_no_value_for_the_sampler(
     open_again: Open, reason: FailReason
@@ -230,6 +232,7 @@ def test_trials_of_a_dead_driver_wait_again(open_again: Open) -> None:
     assert [trial.number for trial in view.trials] == numbers
 
 
+@pytest.mark.slow
 def test_inactive_params_are_no_parameters_of_the_trial(open_again: Open) -> None:
     recorder = open_again(spec(trials=40))
     for _ in range(30):
@@ -243,6 +246,7 @@ def test_inactive_params_are_no_parameters_of_the_trial(open_again: Open) -> Non
         recorder.settle(asked.number, COMPLETE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_going_on_proposes_what_an_uninterrupted_run_would_have(
     open_again: Open, sampler: str
@@ -267,6 +271,7 @@ def test_going_on_proposes_what_an_uninterrupted_run_would_have(
     assert len({tuple(sorted(map(str, point.items()))) for point in seen}) > 4
 
 
+@pytest.mark.slow
 def test_a_grid_is_walked_once_and_ends(open_again: Open) -> None:
     space = Space(
         params=(
@@ -299,6 +304,7 @@ def test_a_grid_is_walked_once_and_ends(open_again: Open) -> None:
     assert open_again(wanted).view().attributes["exhausted"] is True  # the next run knows
 
 
+@pytest.mark.slow
 def test_the_budget_may_change_but_the_space_may_not(open_again: Open) -> None:
     open_again(spec(trials=5))
     assert open_again(spec(trials=9)).spec.budget.trials == 9
@@ -312,6 +318,7 @@ def test_the_budget_may_change_but_the_space_may_not(open_again: Open) -> None:
     assert "--name study-2" in text
 
 
+@pytest.mark.slow
 def test_other_images_under_the_same_name_are_refused(open_again: Open) -> None:
     recorder = open_again(spec())
     other = StudyFacts(
@@ -326,6 +333,7 @@ def test_other_images_under_the_same_name_are_refused(open_again: Open) -> None:
         open_in(recorder._storage, spec(), other)
 
 
+@pytest.mark.slow
 def test_wall_time_adds_up_over_runs(open_again: Open) -> None:
     open_again(spec()).add_seconds(2.5)
     open_again(spec()).add_seconds(1.5)

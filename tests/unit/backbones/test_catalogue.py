@@ -13,6 +13,7 @@ from search.backbones.catalogue import CATALOGUE, chosen, sizes
 from search.space.spec import WeightsSpec
 
 
+@pytest.mark.slow
 def test_committed_rows_are_what_the_installed_libraries_say() -> None:
     pytest.importorskip("timm")
     from search.backbones import generate
@@ -107,6 +108,7 @@ def test_size_rules(name: str, default: int, takes: list[int], refuses: list[int
     assert not any(rule.accepts(size) for size in refuses)
 
 
+@pytest.mark.slow
 def test_the_light_modules_import_neither_torch_nor_timm() -> None:
     code = (
         "import sys, search.backbones.catalogue, search.backbones.availability, "

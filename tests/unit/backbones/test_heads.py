@@ -50,6 +50,7 @@ def test_a_width_of_0_is_that_of_the_features() -> None:
     assert staged.model.fc[0].weight.shape == (512, 512)
 
 
+@pytest.mark.slow
 def test_both_layers_come_from_the_heads_seed_alone() -> None:
     one, same, other = (built("resnet18", MLP, seed=seed).model.fc for seed in (0, 0, 1))
     for part in (0, 3):

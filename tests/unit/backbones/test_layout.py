@@ -58,6 +58,7 @@ def staged(name: str, model: nn.Module) -> Staged:
     return Staged(name, model, layout(name, model), dropout=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[] if n in ONE_OF_EACH else pytest.mark.slow) for n in NAMES],
@@ -78,6 +79,7 @@ def test_every_tensor_belongs_to_exactly_one_block_or_the_head(name: str) -> Non
     assert sum(parameter.numel() for parameter in model.parameters()) == info.parameters
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=speed(name)) for name in NAMES],
@@ -110,6 +112,7 @@ def test_blocks_pool_and_head_give_the_originals_output(
         assert torch.equal(parts.pool(parts.forward_blocks(images)), pooled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -138,6 +141,7 @@ def test_stages_follow_the_resolution(name: str) -> None:
     assert sides[1:] == [32, 16, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "block", "tensors"),
     [
@@ -179,6 +183,7 @@ def test_alexnet_cannot_take_a_pixel_less_than_its_minimum() -> None:
             model(torch.empty(1, 3, 62, 62))
 
 
+@pytest.mark.slow
 def test_regnet_follows_the_resolution_though_it_cannot_be_made_without_memory() -> None:
     parts = staged("regnet_y_400mf", construct("regnet_y_400mf", classes=2, image_size=64))
     x, sides = torch.zeros(1, 3, 64, 64), []

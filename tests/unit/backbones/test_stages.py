@@ -36,6 +36,7 @@ def library_model(name: str, classes: int, image_size: int) -> nn.Module:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -73,6 +74,7 @@ def tensors(staged: Staged) -> dict[str, Tensor]:
     return dict(staged.model.state_dict())
 
 
+@pytest.mark.slow
 def test_a_head_depends_on_its_seed_and_a_random_body_on_its_own() -> None:
     one, same, other = (
         random("mobilenet_v2"),
@@ -100,6 +102,7 @@ def test_the_head_of_a_pretrained_body_depends_on_the_seed_alone() -> None:
     assert 0.9 * bound < heads[0].abs().max() <= bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "swin_t", "efficientnet_lite0"])
 def test_building_leaves_the_global_random_state_alone(name: str) -> None:
     torch.manual_seed(3)
@@ -123,6 +126,7 @@ def test_the_callers_tensors_are_copied_and_cast() -> None:
     torch.testing.assert_close(dict(state), kept, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_a_head_in_the_state_is_ignored_even_with_as_many_classes() -> None:
     state = random("mobilenet_v2").model.state_dict() | {"classifier.1.weight": torch.ones(3, 1280)}
     staged = pretrained("mobilenet_v2", state)
@@ -167,6 +171,7 @@ def test_restore_gives_a_trained_model_with_its_head() -> None:
         restore("efficientnet_lite0", classes=5, image_size=64, state=trained.model.state_dict())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", range(6))
 def test_only_the_last_blocks_and_the_head_train(depth: int) -> None:
     staged = random("mobilenet_v3_small")
@@ -220,6 +225,7 @@ def test_a_depth_outside_the_five_blocks_is_refused(depth: int) -> None:
         random("mobilenet_v2").trained_blocks(depth)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0"])
 def test_channels_last_changes_only_rounding(name: str) -> None:
     staged = random(name)
@@ -236,6 +242,7 @@ def test_a_vit_says_its_image_size_to_the_constructor() -> None:
     assert constructor_arguments("resnet50", classes=5, image_size=160) == {"num_classes": 5}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [("inception_v3", 75), pytest.param("maxvit_t", 448, marks=pytest.mark.thorough)],
@@ -250,6 +257,7 @@ def test_a_size_of_its_own_and_no_auxiliary_head_load_into_the_library(
         assert torch.equal(staged(images(size)), library(images(size)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mnasnet0_5", "squeezenet1_0"])
 def test_a_plain_mapping_of_tensors_restores_any_model(name: str) -> None:
     trained = random(name, classes=4)

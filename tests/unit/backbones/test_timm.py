@@ -60,6 +60,7 @@ def noise(side: int, count: int = 2) -> Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some())
 def test_the_blocks_are_the_librarys_own_forward_at_the_smallest_size(
     name: str, lively: Callable[[nn.Module], nn.Module]

@@ -54,6 +54,7 @@ def fact(raised: pytest.ExceptionInfo[SearchError]) -> str:
     return problem.fact
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LITES)
 def test_packaged_weights_fit_timms_model(name: str, tmp_path: Path) -> None:
     located = packaged(name, tmp_path)
@@ -95,6 +96,7 @@ def test_names_that_do_not_follow_the_pattern_are_unknown(tmp_path: Path) -> Non
     assert fact(raised).endswith(f"4 tensors are unknown: {', '.join(names)}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["safetensors", "pth"])
 @pytest.mark.parametrize("head", ["other_classes", "none"])
 def test_a_local_file_with_any_head_or_none_gives_the_body(
@@ -151,6 +153,7 @@ def test_another_architecture_is_refused() -> None:
         body(CATALOGUE["resnet18"], model("mobilenet_v2").state_dict(), "mine")
 
 
+@pytest.mark.slow
 def test_half_precision_becomes_float32() -> None:
     state = {
         k: v.bfloat16() if v.is_floating_point() else v
@@ -160,6 +163,7 @@ def test_half_precision_becomes_float32() -> None:
     assert {tensor.dtype for tensor in got.values()} == {torch.float32, torch.int64}
 
 
+@pytest.mark.slow
 def test_a_file_from_before_batches_were_counted_is_read() -> None:
     state = {k: v for k, v in model("resnet18").state_dict().items() if "num_batches" not in k}
     got = body(CATALOGUE["resnet18"], state, "mine")
@@ -173,6 +177,7 @@ def vit_tensors(size: int = 224) -> dict[str, Tensor]:
     return {name: torch.zeros(()).expand(tensor.shape) for name, tensor in shapes.items()}
 
 
+@pytest.mark.slow
 def test_the_older_names_of_torchvisions_vit_files_are_read() -> None:
     old = {
         key.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2."): value
@@ -223,6 +228,7 @@ def test_random_weights_have_no_file_and_are_named_by_their_seed(tmp_path: Path)
     assert weights_hash(located, seed=7) == "random:7"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -255,12 +261,14 @@ def test_the_librarys_own_file_gives_the_librarys_features(name: str, tmp_path: 
         assert torch.equal(staged(images), theirs(images))
 
 
+@pytest.mark.slow
 def test_other_tensors_beside_auxiliary_heads_are_still_unknown() -> None:
     state = models.get_model("googlenet", init_weights=False).state_dict()
     with pytest.raises(SearchError, match=r"1 tensors are unknown: aux3\.conv"):
         body(CATALOGUE["googlenet"], state | {"aux3.conv": torch.zeros(1)}, "mine")
 
 
+@pytest.mark.slow
 def test_the_older_names_of_torchvisions_densenet_files_are_read() -> None:
     state = model("densenet121").state_dict()
     old = {

@@ -168,6 +168,7 @@ def test_our_own_failure_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) ->
         app(["run", "a.yaml"], prog_name="search")
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_failure_of_ours(space_file: Path) -> None:
     command = (
         f"{sys.executable} -m search.cli.main plan {space_file} | head -1; exit ${{PIPESTATUS[0]}}"

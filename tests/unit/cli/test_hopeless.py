@@ -66,6 +66,7 @@ def test_a_space_without_a_trial_that_can_learn_is_warned_of(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, marks=[] if n in QUICK else pytest.mark.thorough) for n in NAMES],

@@ -48,6 +48,7 @@ def running(url: str) -> Iterator[threading.Thread]:
     driver.join()
 
 
+@pytest.mark.slow
 def test_it_asks_and_waits_until_the_run_has_ended(
     url: str, running: threading.Thread, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,6 +71,7 @@ def test_without_waiting_it_says_whom_it_asked_and_leaves(
     assert find_holder(url, "quick") is None
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_not_waited_for(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     child = subprocess.Popen([sys.executable, "-c", _HOLD, url], stdin=-1, stdout=-1, text=True)
     assert child.stdout is not None

@@ -155,6 +155,7 @@ ITEMS = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(items=ITEMS, budget=st.integers(0, 5_000), needs=st.lists(st.integers(0, 2_000), max_size=6))
 @settings(max_examples=60, deadline=None)
 def test_the_budget_is_kept_and_nothing_that_is_held_goes(
@@ -187,6 +188,7 @@ def test_the_budget_is_kept_and_nothing_that_is_held_goes(
                 assert kept + need > budget or fresh == 0
 
 
+@pytest.mark.slow
 def test_what_other_processes_write_is_seen_in_time(tmp_path: Path) -> None:
     room, other = Room(tmp_path, 10_000), Room(tmp_path, 10_000)
     for number in range(60):

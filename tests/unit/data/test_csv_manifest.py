@@ -143,6 +143,7 @@ def test_a_thousand_problems_are_counted_and_not_shown(folder: Path) -> None:
     assert caught.value.problems[-1].fact == "and 980 more of this kind"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -330,6 +330,7 @@ def test_a_bomb_is_refused_where_others_have_lifted_the_limit(
         decode_rgb(bomb(tmp_path, 20_000, 20_000))
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_flipped_bytes_give_an_image_or_a_bad_image_and_nothing_else(data: st.DataObject) -> None:

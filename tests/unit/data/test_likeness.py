@@ -58,6 +58,7 @@ def groups_of(images: list[Image.Image], tmp_path_factory: pytest.TempPathFactor
     return [group.paths for group in told.near]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 def test_a_changed_copy_is_found_among_others(
     change: object, tmp_path_factory: pytest.TempPathFactory
@@ -68,6 +69,7 @@ def test_a_changed_copy_is_found_among_others(
     assert groups_of(images, tmp_path_factory) == [("003.png", "012.png")]
 
 
+@pytest.mark.slow
 def test_different_pictures_are_no_copies(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert groups_of([scene(seed) for seed in range(40)], tmp_path_factory) == []
 
@@ -85,6 +87,7 @@ def test_what_is_alike_through_a_third_is_one_group() -> None:
     assert found.groups == ((0, 1, 2),)  # 0 and 2 differ in 12 bits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", range(LIMIT + 2))
 def test_hashes_are_found_up_to_the_limit_wherever_their_bits_are(bits: int) -> None:
     rng = np.random.default_rng(bits)

@@ -50,6 +50,7 @@ def tables(draw: st.DrawFn) -> ImageTable:
     return table_of(classes, rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(table=tables())
 def test_a_saved_table_comes_back_exactly(

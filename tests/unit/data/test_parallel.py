@@ -55,6 +55,7 @@ def test_an_iteration_that_is_given_up_leaves_no_process() -> None:
     assert set(multiprocessing.active_children()) <= before
 
 
+@pytest.mark.slow
 def test_children_end_with_a_parent_that_is_killed() -> None:
     code = (
         "from search.data.parallel import each\n"

@@ -86,6 +86,7 @@ def test_files_that_were_checked_are_not_opened_again(folder: Path, cache: Path)
     assert "cat/00.png: is none of" in str(refused(folder, cache))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("two_classes")
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 1, "files": {"a": 1}}'])
 def test_a_damaged_memory_is_forgotten(folder: Path, cache: Path, content: bytes) -> None:
@@ -305,6 +306,7 @@ def test_many_files_in_processes_are_found_the_same(
     assert len(parallel.skipped) == 1
 
 
+@pytest.mark.slow
 def test_preparing_imports_neither_torch_nor_sklearn() -> None:
     code = (
         "import sys, search.data.prepare, search.data.store, search.data.manifest\n"

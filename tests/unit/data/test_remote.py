@@ -120,6 +120,7 @@ def test_of_two_processes_one_copies(folder: Path, cache: Path) -> None:
     assert sorted(int(each.communicate(timeout=60)[0]) for each in both) == [0, 7]
 
 
+@pytest.mark.slow
 def test_a_table_at_a_url_is_that_of_the_same_files_in_a_folder(
     pictures: Pictures, folder: Path, cache: Path
 ) -> None:
@@ -195,6 +196,7 @@ def ftp() -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_server_that_repeats_a_secret_is_not_repeated(
     ftp: str, fetch: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

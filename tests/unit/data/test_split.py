@@ -62,6 +62,7 @@ def test_three_images_of_a_class_are_one_for_each_part() -> None:
     assert [parts[part]["common"] for part in PARTS] == [60, 20, 20]
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     counts=counts_of_classes,
@@ -80,6 +81,7 @@ def test_each_class_has_its_share_of_each_part_within_one_image(
             assert abs(parts["test"][label] - test * count) <= 1
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(images=grouped(), seed=st.integers(0, 9), order=st.randoms(use_true_random=False))
 def test_the_order_of_the_files_changes_nothing(
@@ -92,6 +94,7 @@ def test_the_order_of_the_files_changes_nothing(
     assert take_subset(shuffled, 7, seed=seed) == take_subset(images, 7, seed=seed)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(images=grouped(), seed=st.integers(0, 9))
 def test_groups_never_straddle_and_train_has_every_class(images: list[Found], seed: int) -> None:
@@ -104,6 +107,7 @@ def test_groups_never_straddle_and_train_has_every_class(images: list[Found], se
     assert set(tally(placed)["train"]) == {image.label for image in images}
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(images=grouped(one_class=True), seed=st.integers(0, 9))
 def test_a_class_with_three_groups_is_in_every_part(images: list[Found], seed: int) -> None:

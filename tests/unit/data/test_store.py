@@ -82,6 +82,7 @@ def test_the_stored_side_is_a_quarter_larger(size: int, side: int) -> None:
     assert decoded_side(size) == side
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [None, 2])
 def test_every_row_is_its_images_square(
     table: ImageTable, cache: Path, workers: int | None
@@ -254,6 +255,7 @@ def test_what_a_killed_process_left_is_removed(table: ImageTable, cache: Path) -
     assert sorted(left.suffix for left in path.parent.iterdir()) == [".json", ".lock", ".u8"]
 
 
+@pytest.mark.slow
 def test_of_two_processes_at_once_one_decodes(
     table: ImageTable, cache: Path, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ def test_it_looks_like_the_array(streamed: StreamedImages, images: np.ndarray) -
 ROWS = st.lists(st.integers(0, COUNT - 1), max_size=12)
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(
         st.one_of(

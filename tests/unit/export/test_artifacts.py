@@ -179,6 +179,7 @@ def test_a_class_that_no_image_is_in_has_no_average_precision(
     assert (found["average_precision"], found["images"], found["f1"]) == (None, 0, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1.0, 1e-12, 1e150])
 def test_numbers_have_predicted_beside_true_residuals_and_the_worst_errors(
     table: ImageTable, tmp_path: Path, size: float

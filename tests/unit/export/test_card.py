@@ -63,6 +63,7 @@ def test_many_classes_have_no_confusion_matrix_and_a_short_list(info: ModelInfo)
     assert "class 49 and 30 more" in text
 
 
+@pytest.mark.slow
 @given(names=st.lists(st.text(min_size=1), min_size=3, max_size=3, unique=True))
 @settings(max_examples=50, deadline=None)
 def test_no_class_name_changes_the_structure_of_the_card(exported: Path, names: list[str]) -> None:

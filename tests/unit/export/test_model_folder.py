@@ -33,6 +33,7 @@ def model(exported: Path) -> ModelContents:
     return ModelContents(info=info, state={"fc.weight": linear.T, "shared": linear.T})
 
 
+@pytest.mark.slow
 def test_the_folder_holds_three_files_that_say_what_the_model_is(
     exported: Path, candidate: Candidate, table: ImageTable
 ) -> None:
@@ -256,6 +257,7 @@ def test_a_flipped_byte_in_the_checkpoint_is_refused(
         contents(origin, replace(candidate, checkpoints=tmp_path))
 
 
+@pytest.mark.slow
 def test_a_study_whose_images_have_other_classes_is_refused(
     origin: Origin, candidate: Candidate
 ) -> None:

@@ -54,6 +54,7 @@ def _labels(table: ImageTable, part: str) -> np.ndarray:
     return np.array([row.label for row in table.rows if row.part == part])
 
 
+@pytest.mark.slow
 def test_images_that_are_decoded_on_the_way_give_the_same(job: ProbeJob, probe: Probe) -> None:
     form = DecodedForm(side=decoded_side(32), interpolation=job.preprocessing.interpolation)
     streamed = StreamedImages(job.table, form, workers=2, most=6)

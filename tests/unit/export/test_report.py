@@ -63,6 +63,7 @@ def test_a_resample_that_draws_each_image_once_has_the_metric_itself(
         assert model == pytest.approx([metrics(probabilities, labels)[metric]] * 3, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("classes", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_the_interval_is_that_of_resampling_images_within_their_class(
@@ -169,6 +170,7 @@ def test_a_result_survives_json() -> None:
     assert Comparison.from_json(json.loads(json.dumps(comparison.to_json()))) == comparison
 
 
+@pytest.mark.slow
 def test_class_intervals_are_those_of_resampling_images_within_their_class() -> None:
     found, labels = _case(5, 120, 3)
     rng = np.random.default_rng(1)

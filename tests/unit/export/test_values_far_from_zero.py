@@ -51,6 +51,7 @@ def searched(table: ImageTable, tmp_path: Path) -> Searched:
     return search
 
 
+@pytest.mark.slow
 def test_a_study_of_values_far_from_0_has_the_figures_of_the_same_values_near_it(
     searched: Searched,
 ) -> None:

@@ -28,6 +28,7 @@ def test_rungs_match_table(low: int, high: int, factor: int, expected: tuple[int
     assert rungs(low, high, factor) == expected
 
 
+@pytest.mark.slow
 @given(low=st.integers(1, 50), more=st.integers(0, 500), factor=st.integers(2, 10))
 def test_rungs_rise_from_min_to_max(low: int, more: int, factor: int) -> None:
     levels = rungs(low, low + more, factor)
@@ -85,6 +86,7 @@ def test_without_a_scheduler_every_trial_trains_to_the_end() -> None:
     assert (found.rungs, found.trials, found.epochs) == ((9,), (8,), 72)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "concurrency"), [(1, 1), (3, 8), (500, 16), (1_000_000, 64), (20, 10_000)]
 )

@@ -97,6 +97,7 @@ def study(space: Space) -> StudySpec:
     return StudySpec(name="laws", data=DataSpec(path="x"), space=space, first=(first,))
 
 
+@pytest.mark.slow
 @LAW
 @given(
     space=spaces(),
@@ -121,6 +122,7 @@ def test_a_document_comes_back_as_the_same_spec(
     assert diff(document, document) == []
 
 
+@pytest.mark.slow
 @LAW
 @given(space=spaces(), seed=st.integers(0, 1000))
 def test_a_sampled_point_is_inside_its_space(space: Space, seed: int) -> None:
@@ -136,12 +138,14 @@ def test_a_sampled_point_is_inside_its_space(space: Space, seed: int) -> None:
     assert check_point(space, choose(space, pick)) == []
 
 
+@pytest.mark.slow
 @LAW
 @given(space=spaces())
 def test_the_default_point_is_inside_its_space(space: Space) -> None:
     assert check_point(space, default_point(space, SETTINGS).point) == []
 
 
+@pytest.mark.slow
 @LAW
 @given(space=spaces(finite=True))
 def test_the_grid_is_distinct_and_inside(space: Space) -> None:
@@ -151,6 +155,7 @@ def test_the_grid_is_distinct_and_inside(space: Space) -> None:
     assert all(check_point(space, point) == [] for point in points)
 
 
+@pytest.mark.slow
 @LAW
 @given(space=spaces(finite=True))
 def test_a_branch_is_reached_exactly_when_a_point_of_the_grid_uses_it(space: Space) -> None:
@@ -168,6 +173,7 @@ def test_a_branch_is_reached_exactly_when_a_point_of_the_grid_uses_it(space: Spa
         assert set(dead_branches(space, param.name)) == set(range(len(param.branches))) - used
 
 
+@pytest.mark.slow
 @LAW
 @given(space=spaces(), left=st.sets(st.sampled_from(BACKBONES), min_size=1))
 def test_a_narrowed_space_has_no_dead_branch_and_no_lost_backbone(
@@ -190,6 +196,7 @@ def test_a_narrowed_space_has_no_dead_branch_and_no_lost_backbone(
         assert dead_branches(narrowed.space, param.name) == {}
 
 
+@pytest.mark.slow
 @LAW
 @given(space=spaces(finite=True), left=st.sets(st.sampled_from(BACKBONES), min_size=1))
 def test_narrowing_keeps_the_points_of_the_backbones_that_are_left(
@@ -210,6 +217,7 @@ def test_narrowing_keeps_the_points_of_the_backbones_that_are_left(
     assert list(grid(narrowed.space)) == kept
 
 
+@pytest.mark.slow
 @LAW
 @given(space=spaces())
 def test_a_documents_space_is_a_space_file(space: Space) -> None:
@@ -266,6 +274,7 @@ def mutations(draw: st.DrawFn) -> bytes:
     return data
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=mutations() | st.binary(max_size=200))
 def test_a_mutated_file_is_read_or_refused_with_places_within_a_second(data: bytes) -> None:
@@ -281,6 +290,7 @@ def test_a_mutated_file_is_read_or_refused_with_places_within_a_second(data: byt
 SIZES = sizes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(0, 3000, 37))
 def test_a_file_cut_short_is_read_or_refused(cut: int) -> None:
     for data in SHIPPED:

@@ -141,6 +141,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "fact"), HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_is_located_and_refused_within_a_second(
     text: str, fact: str, problems: Callable[..., list[str]]

@@ -44,6 +44,7 @@ def errors() -> Callable[[str], list[str]]:
     return run
 
 
+@pytest.mark.slow
 def test_it_is_a_valid_schema() -> None:
     Draft202012Validator.check_schema(schema(SETTINGS, list(CATALOGUE)))
 

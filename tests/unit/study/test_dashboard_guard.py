@@ -65,6 +65,7 @@ def ask(
         return error.code, dict(error.headers), error.read()
 
 
+@pytest.mark.slow
 def test_pages_and_data_are_read_with_the_headers_that_keep_them_apart(base: str) -> None:
     status, headers, page = ask(f"{base}/dashboard")
     assert status == 200
@@ -121,6 +122,7 @@ def test_it_listens_on_loopback_alone(url: str) -> None:
         assert serves.socket.getsockname()[0] == "127.0.0.1"
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_said_and_without_a_wish_the_next_one_is_used(url: str) -> None:
     with server(url) as first, server(url) as second:
         assert first.server_port != second.server_port

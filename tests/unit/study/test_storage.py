@@ -65,6 +65,7 @@ def test_a_server_that_does_not_answer_is_a_storage_error_without_the_password()
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_relative_file_starts_at_the_current_folder_and_its_folder_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_relative_file_starts_at_the_current_folder_and_its_folder_is_made(
     assert sqlite_file("sqlite:///some/x.db") == tmp_path / "some/x.db"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["with space.db", "100%.db", "a#b.db", "{SCHEMA}.db", "é.db"])
 def test_odd_file_names_are_taken_as_they_are(tmp_path: Path, name: str) -> None:
     url = f"sqlite:///{tmp_path}/{name}"
@@ -176,6 +178,7 @@ def test_a_write_that_optuna_swallows_undoes_what_was_written_with_it(tmp_path: 
     closed(storage)
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_what_it_had_committed_and_readers_can_read_it(
     tmp_path: Path,
 ) -> None:

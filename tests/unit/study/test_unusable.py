@@ -66,6 +66,7 @@ def _cut(path: Path) -> None:
     path.write_bytes(whole[: len(whole) // 2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [list_studies, connect_read_only])
 @pytest.mark.parametrize(
     ("made", "fact", "fix"),
@@ -94,6 +95,7 @@ def test_a_folder_is_refused_by_who_would_write_to_it_too(tmp_path: Path) -> Non
         connect(f"sqlite:///{tmp_path}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "closed_one",
     [pytest.param("studies.db", id="the_file"), pytest.param(".", id="its_folder")],

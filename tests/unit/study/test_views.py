@@ -29,6 +29,7 @@ def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/studies.db"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", ["accuracy", "loss"])
 def test_a_view_of_the_file_is_the_recorders_own(
     url: str, specify: Specify, facts: StudyFacts, objective: str
@@ -80,6 +81,7 @@ def test_an_empty_database_has_no_studies(url: str, tmp_path: Path) -> None:
     assert list_studies(url) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made",
     [pytest.param(n, marks=[] if n in (1, 8, 15) else pytest.mark.slow) for n in range(1, 16)],
@@ -99,6 +101,7 @@ def test_a_crash_while_the_tables_are_made_leaves_no_study_and_the_next_run_make
     assert find(url, specify().name) is not None
 
 
+@pytest.mark.slow
 def test_the_study_that_was_run_last_comes_first(
     url: str, specify: Specify, facts: StudyFacts
 ) -> None:
@@ -116,12 +119,14 @@ def test_the_study_that_was_run_last_comes_first(
     assert caught.value.problems[0].fix == "one of: flowers, birds"
 
 
+@pytest.mark.slow
 def test_another_programs_studies_are_not_shown(url: str) -> None:
     storage = connect(url)
     optuna.create_study(study_name="theirs", storage=storage)
     assert list_studies(url) == ()
 
 
+@pytest.mark.slow
 def test_reading_imports_nothing_heavy() -> None:
     heavy = "torch pandas plotly sklearn ray optuna numpy"
     script = (

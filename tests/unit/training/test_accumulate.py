@@ -45,6 +45,7 @@ def gradients(
     return float(loss), {name: p.grad.clone() for name, p in named if p.grad is not None}
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     depth=st.sampled_from(sorted(MODELS)),
@@ -67,6 +68,7 @@ def test_parts_of_any_size_add_up_to_the_gradients_of_the_whole_batch(
         torch.testing.assert_close(found[name], gradient, rtol=1e-4, atol=1e-5 * largest)
 
 
+@pytest.mark.slow
 def test_only_trained_batch_norm_sees_the_parts() -> None:
     assert not sees_parts(MODELS[0], 5)
     assert sees_parts(MODELS[1], 4)
@@ -74,6 +76,7 @@ def test_only_trained_batch_norm_sees_the_parts() -> None:
     assert not sees_parts(attention, 0)
 
 
+@pytest.mark.slow
 def test_a_micro_batch_that_splits_nothing_changes_no_bit(
     config: TrialConfig, curve: Curve
 ) -> None:
@@ -95,6 +98,7 @@ def test_without_dropout_and_trained_batch_norm_a_split_trial_gives_the_same_cur
     assert notes == []
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_from_its_checkpoint_with_smaller_parts(
     config: TrialConfig, curve: Curve, tmp_path: Path
 ) -> None:

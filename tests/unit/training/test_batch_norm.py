@@ -39,6 +39,7 @@ def _changed(config: TrialConfig, curve: Curve, folder: Path) -> dict[str, set[s
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
@@ -63,6 +64,7 @@ def test_statistics_of_frozen_blocks_move_where_they_are_to_and_their_weights_ne
     assert _changed(config, curve, tmp_path) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -60,6 +60,7 @@ def _moved(before: dict[str, Tensor], after: dict[str, Tensor], owners: dict[str
     return {owners[name] for name in after if not torch.equal(before[name], after[name])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", STRATEGIES)
 def test_a_block_moves_from_its_epoch_on_and_not_a_bit_before(
     changes: dict[str, Any], other: Other, curve: Curve, tmp_path: Path
@@ -79,6 +80,7 @@ def test_a_block_moves_from_its_epoch_on_and_not_a_bit_before(
         assert _moved(before, whole, owners) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -113,6 +115,7 @@ def test_cut_at_any_epoch_it_goes_on_to_the_bit(
         assert torch.equal(tensor, {**two.tensors, **two.optimiser}[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", STRATEGIES)
 def test_each_phase_reads_the_store_at_its_own_depth_to_the_same_curve(
     changes: dict[str, Any], other: Other, curve: Curve, tmp_path: Path
@@ -157,6 +160,7 @@ def test_what_a_phase_kept_in_memory_is_given_back_when_the_next_begins(
     assert living == [[True], [False, True], [False, False, True]]
 
 
+@pytest.mark.slow
 def test_the_phases_differ_from_training_all_from_the_start(other: Other, curve: Curve) -> None:
     plain = curve(other(unfreeze_depth=2))
     for changes in ({"finetune": "head_then_partial"}, {"finetune": "gradual"}):
@@ -200,6 +204,7 @@ def test_blocks_join_the_optimiser_without_disturbing_the_moments_of_others(
     assert len(held) == len({id(p) for p in held}) == len(trained_parameters(staged, 2))
 
 
+@pytest.mark.slow
 def test_the_best_epoch_of_a_head_phase_is_exported_as_it_was(
     other: Other, curve: Curve, tmp_path: Path
 ) -> None:
@@ -214,6 +219,7 @@ def test_the_best_epoch_of_a_head_phase_is_exported_as_it_was(
     assert all(torch.equal(state[name], before[name]) for name in frozen)
 
 
+@pytest.mark.slow
 def test_layer_decay_slows_the_blocks_far_from_the_head(
     other: Other, curve: Curve, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from search.backbones.stages import build
@@ -54,6 +55,7 @@ def test_a_trial_learns_it_and_its_checkpoint_gives_it_back(
         assert torch.equal(staged.model.state_dict()[name], tensor)
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_to_the_same_curve(
     other: Callable[..., TrialConfig], curve: Callable[..., list[Any]], tmp_path: Path
 ) -> None:
@@ -63,6 +65,7 @@ def test_interrupted_it_goes_on_to_the_same_curve(
     assert [*first, *curve(config, tmp_path)][-1] == whole[-1]
 
 
+@pytest.mark.slow
 def test_the_store_changes_nothing_of_it(
     other: Callable[..., TrialConfig], curve: Callable[..., list[Any]], store: Store
 ) -> None:

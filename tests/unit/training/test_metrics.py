@@ -40,6 +40,7 @@ def _expected(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounded", [False, True], ids=["distinct", "ties"])
 @pytest.mark.parametrize(("count", "classes"), [(60, 2), (80, 3), (40, 7), (12, 10)])
 def test_every_metric_equals_scikit_learns(count: int, classes: int, rounded: bool) -> None:

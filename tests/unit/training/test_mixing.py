@@ -71,6 +71,7 @@ def test_targets_that_are_shares_or_values_are_mixed_as_they_are() -> None:
     assert values.tolist() == [3.0, 5.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 0.8, 1.0, 2.0])
 def test_shares_are_beta_distributed(alpha: float) -> None:
     keys = np.arange(8_000, dtype=np.uint64)
@@ -82,6 +83,7 @@ def test_shares_are_beta_distributed(alpha: float) -> None:
     assert np.abs(place - np.arange(len(ours)) / len(ours)).max() < 0.025
 
 
+@pytest.mark.slow
 def test_a_box_is_where_and_as_large_as_torchvisions(other: Other) -> None:
     config = other(cutmix=1.0)
     ours = [mix_of(config, epoch=1, step=step, size=64) for step in range(4000)]
@@ -100,6 +102,7 @@ def test_a_box_is_where_and_as_large_as_torchvisions(other: Other) -> None:
     assert np.mean([mix.share for mix in ours]) == pytest.approx(expected, abs=0.03)
 
 
+@pytest.mark.slow
 def test_with_both_each_batch_has_one_of_them_in_half_of_the_cases(other: Other) -> None:
     config = other(mixup=0.2, cutmix=1.0)
     found = [mix_of(config, epoch=1, step=step, size=64).box is None for step in range(2000)]
@@ -128,6 +131,7 @@ MIXING = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", MIXING)
 def test_an_interrupted_trial_gives_the_same_curve(
     settings: dict[str, float], other: Other, curve: Curve, tmp_path: Path
@@ -139,6 +143,7 @@ def test_an_interrupted_trial_gives_the_same_curve(
     assert first + curve(config, tmp_path) == whole
 
 
+@pytest.mark.slow
 def test_the_loss_is_of_mixed_targets(
     other: Other, curve: Curve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +165,7 @@ def test_the_loss_is_of_mixed_targets(
     assert any(((t > 0.01) & (t < 0.99)).any() for _, t in seen)
 
 
+@pytest.mark.slow
 def test_what_is_stored_serves_evaluation_alone_and_that_is_said(
     other: Other, curve: Curve, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ def _staged(name: str = "resnet18", size: int = 32) -> Staged:
     return build(name, classes=3, image_size=size, dropout=0.1, state=None, seed=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size"),
     [
@@ -92,6 +93,7 @@ def test_the_head_learns_at_lr_and_blocks_at_their_share(other: Callable[..., Tr
     assert sorted({group["lr"] for group in adamw.param_groups}) == pytest.approx([2.5e-4, 5e-3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", range(6))
 def test_exactly_the_last_blocks_and_the_head_are_trained(
     depth: int, other: Callable[..., TrialConfig]
@@ -117,6 +119,7 @@ OPTIMISERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "states"), OPTIMISERS)
 def test_restored_moments_take_the_same_next_step(
     settings: dict[str, Any], states: int, other: Callable[..., TrialConfig]
@@ -162,6 +165,7 @@ def _moved(
     return weight[0, 0].detach(), bias[0].detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "weight", "bias"),
     [
@@ -181,6 +185,7 @@ def test_sgd_moves_as_computed_by_hand(
     assert [float(value) for value in found] == pytest.approx([weight, bias])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
 def test_sgd_moves_as_torchs_own(momentum: float, other: Callable[..., TrialConfig]) -> None:
     config = other(unfreeze_depth=0, optimiser="sgd", lr=0.1, momentum=momentum, weight_decay=0.3)
@@ -221,6 +226,7 @@ def test_shrinking_stops_at_zero_from_either_side_and_keeps_what_is_no_number() 
     assert math.isnan(weights[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clip_norm", "moved"),
     [
@@ -238,6 +244,7 @@ def test_clipping_bounds_the_norm_of_all_gradients_together(
     assert [1 - float(value) for value in found] == pytest.approx([moved, moved], rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("settings", "states"), OPTIMISERS)
 def test_blocks_that_join_learn_as_groups_of_their_own_and_the_others_go_on(
     settings: dict[str, Any], states: int, other: Callable[..., TrialConfig]

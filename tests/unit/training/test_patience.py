@@ -113,6 +113,7 @@ def _train(config: TrialConfig, data: Any, folder: Path, **more: Any) -> list[Ep
     return found
 
 
+@pytest.mark.slow
 def test_a_trial_ends_after_the_epochs_that_did_not_improve_and_keeps_its_best(
     other: Other, data: Any, tmp_path: Path
 ) -> None:

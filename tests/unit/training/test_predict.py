@@ -19,6 +19,7 @@ from search.training.predict import predict_probabilities
 PREPROCESSING = CATALOGUE["mobilenet_v3_small"].preprocessing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "depth", [pytest.param(0, marks=pytest.mark.slow), 2, pytest.param(5, marks=pytest.mark.slow)]
 )

@@ -15,6 +15,7 @@ from tests.unit.training.frozen import tiny_boundary
 CPU = torch.device("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [0, 1, 3, 5])
 @pytest.mark.parametrize("number", [EVALUATION, 1])
 def test_features_do_not_depend_on_what_they_are_asked_with(
@@ -32,6 +33,7 @@ def test_features_do_not_depend_on_what_they_are_asked_with(
     assert found.stride() == once.stride()
 
 
+@pytest.mark.slow
 def test_what_is_read_again_is_computed_once(data: TrialData) -> None:
     boundary = tiny_boundary(data, 5, views=2)
     counted = 0
@@ -49,12 +51,14 @@ def test_what_is_read_again_is_computed_once(data: TrialData) -> None:
     assert counted == 4  # 20 images are two chunks of 16, for two parts
 
 
+@pytest.mark.slow
 def test_training_views_that_never_repeat_are_not_kept(data: TrialData) -> None:
     prefix = ComputedPrefix(tiny_boundary(data, 5, views=4, epochs=4))
     prefix("train", np.arange(20), 0)
     assert not prefix._kept
 
 
+@pytest.mark.slow
 def test_the_budget_is_not_exceeded(data: TrialData) -> None:
     # 1024 float32 for each of 26 and of 20 images: 106496 and 81920 bytes
     prefix = ComputedPrefix(tiny_boundary(data, 5, views=2), keep_bytes=120_000)
@@ -64,6 +68,7 @@ def test_the_budget_is_not_exceeded(data: TrialData) -> None:
     assert torch.equal(prefix("train", np.arange(26), 0), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 5, 8, 16, 24, 64])
 def test_a_stream_gives_every_batch_in_order(data: TrialData, size: int) -> None:
     prefix = ComputedPrefix(tiny_boundary(data, 5, views=2), keep_bytes=0)
@@ -80,6 +85,7 @@ def test_a_stream_gives_every_batch_in_order(data: TrialData, size: int) -> None
 FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=True)
 
 
+@pytest.mark.slow
 @given(values=st.lists(FLOATS, min_size=1, max_size=50))
 def test_rounding_to_half_keeps_eleven_bits_and_stays_in_range(values: list[float]) -> None:
     exact = torch.tensor(values, dtype=torch.float32)
@@ -93,6 +99,7 @@ def test_rounding_to_half_keeps_eleven_bits_and_stays_in_range(values: list[floa
     assert torch.equal(rounded(found, "float16"), found)
 
 
+@pytest.mark.slow
 @given(values=st.lists(FLOATS, min_size=1, max_size=50))
 def test_rounding_bfloat16_twice_is_rounding_once_and_half_keeps_it(values: list[float]) -> None:
     features = torch.tensor(values, dtype=torch.float32).to(torch.bfloat16)
@@ -103,6 +110,7 @@ def test_rounding_bfloat16_twice_is_rounding_once_and_half_keeps_it(values: list
     assert torch.equal(rounded(found, "float16"), found)
 
 
+@pytest.mark.slow
 @given(values=st.lists(st.floats(width=32), min_size=1, max_size=50))
 def test_rounding_to_single_changes_nothing(values: list[float]) -> None:
     exact = torch.tensor(values, dtype=torch.float32)

@@ -110,6 +110,7 @@ def test_what_is_stored_of_two_strengths_is_never_shared(policy: str, field: str
     assert _view_of(changed) == _view_of(replace(recipe, **{field: CHANGES[field]}))
 
 
+@pytest.mark.slow
 def test_what_is_stored_of_all_strengths_has_its_own_place() -> None:
     recipes = {Recipe(rotation=turn, crop=crop) for turn in range(181) for crop in range(93)}
     recipes |= {Recipe(erasing=step / 100) for step in range(101)}

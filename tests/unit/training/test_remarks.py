@@ -18,6 +18,7 @@ MIXES = "mixup and cutmix mix pixels: its frozen blocks compute every training b
 STORED = "; what is stored of them serves evaluation alone"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [

@@ -27,6 +27,7 @@ def _numbers() -> tuple[float, ...]:
     return random.random(), float(np.random.rand()), float(torch.rand(()))
 
 
+@pytest.mark.slow
 def test_reset_puts_back_what_a_trial_may_have_changed() -> None:
     assert reset(threads=1) == ()
     fresh = _numbers()

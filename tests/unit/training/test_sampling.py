@@ -113,6 +113,7 @@ def test_without_the_sampler_each_image_comes_once(balance: Any) -> None:
     assert sorted(order(balance, 1, 2, np.array([0, 0, 1]))) == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_class_weights_change_the_loss_as_computed_by_hand(other: Other, curve: Curve) -> None:
     # One batch, nothing drawn, a rate of 0: the loss is that of the random head, which
     # val sees as it is, so that the probabilities can be computed from it.
@@ -147,6 +148,7 @@ def test_class_weights_change_the_loss_as_computed_by_hand(other: Other, curve: 
     assert weighted != pytest.approx(plain, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", ["weights", "sampler", "auto"])
 def test_an_interrupted_curve_is_the_uninterrupted_one(
     other: Other, curve: Curve, tmp_path: Path, choice: str
@@ -159,6 +161,7 @@ def test_an_interrupted_curve_is_the_uninterrupted_one(
     assert whole != curve(other(unfreeze_depth=0), data=data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [0, 1])
 def test_the_store_changes_nothing_where_images_are_repeated(
     other: Other, curve: Curve, tmp_path: Path, depth: int

@@ -93,6 +93,7 @@ def test_warm_up_rises_in_equal_steps_to_one() -> None:
     assert all(a > b for a, b in pairwise(found[4:]))
 
 
+@pytest.mark.slow
 @given(lr_schedule=SCHEDULE, steps=STEPS, warmup=WARMUP)
 def test_the_rate_stays_above_zero_rises_to_its_peak_and_never_again(
     lr_schedule: str, steps: int, warmup: float
@@ -106,6 +107,7 @@ def test_the_rate_stays_above_zero_rises_to_its_peak_and_never_again(
     assert all(a >= b for a, b in pairwise(found[peak:]))
 
 
+@pytest.mark.slow
 @given(lr_schedule=st.sampled_from(["cosine", "linear", "one_cycle"]), steps=STEPS, warmup=WARMUP)
 def test_what_falls_all_the_time_ends_near_zero(
     lr_schedule: str, steps: int, warmup: float
@@ -117,6 +119,7 @@ def test_what_falls_all_the_time_ends_near_zero(
         assert found[-1] <= 1 / (steps - peak)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     lr_schedule=SCHEDULE, steps=st.integers(3, 60), share=st.floats(0, 0.9), gamma=st.floats(0.1, 1)
@@ -171,6 +174,7 @@ def test_a_schedule_that_there_is_not_is_refused_by_name() -> None:
         factors("sawtooth", steps=3)
 
 
+@pytest.mark.slow
 @given(images=st.integers(1, 300), size=st.integers(1, 64))
 def test_batches_cover_every_image_once_and_leave_none_alone(images: int, size: int) -> None:
     slices = list(batches(images, size))

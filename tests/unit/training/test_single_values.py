@@ -21,6 +21,7 @@ SAID = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "size", "start", "expected"),
     [
@@ -62,6 +63,7 @@ def test_a_batch_of_one_that_cannot_be_trained_is_named_before_the_first_step(
     assert not shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -78,6 +80,7 @@ def test_a_batch_of_one_that_can_be_trained_is(
     assert not notes
 
 
+@pytest.mark.slow
 def test_parts_of_one_are_parts_of_two_where_one_cannot_be_trained_and_that_is_said(
     other: Other, curve: Curve
 ) -> None:

@@ -29,6 +29,7 @@ def _probabilities(staged: Staged) -> list[float]:
     return [m.p for m in staged.model.modules() if isinstance(m, StochasticDepth)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_b0", "convnext_tiny", "swin_t"])
 def test_the_last_layers_probability_is_the_setting_and_earlier_ones_fall_in_proportion(
     name: str,
@@ -74,6 +75,7 @@ def test_frozen_blocks_skip_nothing() -> None:
     assert not torch.equal(one, two)
 
 
+@pytest.mark.slow
 def test_a_trial_changes_with_the_probability_and_with_nothing_else(
     other: Other, curve: Curve
 ) -> None:

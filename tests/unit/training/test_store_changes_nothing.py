@@ -28,6 +28,7 @@ def _stored(cache: Path, budget: int = 10**9) -> Callable[[Boundary], Prefix]:
     return partial(StoredPrefix, settings=settings, note=lambda _: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "activations", ["float16", pytest.param("float32", marks=pytest.mark.slow)]
 )
@@ -76,6 +77,7 @@ def _files(cache: Path) -> dict[str, int]:
     return {str(p.relative_to(cache)): p.stat().st_mtime_ns for p in cache.rglob("*.rows")}
 
 
+@pytest.mark.slow
 def test_for_strengths_that_replace_parts_of_a_policy_and_equal_ones_share(
     other: Other, curve: Curve, tmp_path: Path
 ) -> None:
@@ -89,6 +91,7 @@ def test_for_strengths_that_replace_parts_of_a_policy_and_equal_ones_share(
     assert _files(tmp_path) == stored
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "strength",
     [
@@ -142,6 +145,7 @@ def test_for_every_family(
     assert curve(config, prefix=_stored(tmp_path)) == off
 
 
+@pytest.mark.slow
 def test_with_room_for_a_part_only(other: Other, curve: Curve, tmp_path: Path) -> None:
     config = other(unfreeze_depth=1, epochs=2)
     off = curve(config, prefix=OFF)
@@ -149,6 +153,7 @@ def test_with_room_for_a_part_only(other: Other, curve: Curve, tmp_path: Path) -
         assert curve(config, prefix=_stored(tmp_path / str(budget), budget)) == off
 
 
+@pytest.mark.slow
 def test_half_precision_is_within_its_bound(other: Other, curve: Curve) -> None:
     exact = curve(other(unfreeze_depth=1, epochs=2, activations="float32"), prefix=OFF)
     rounded = curve(other(unfreeze_depth=1, epochs=2, activations="float16"), prefix=OFF)

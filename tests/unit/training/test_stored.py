@@ -17,6 +17,7 @@ from search.training.prefix import ComputedPrefix
 from tests.unit.training.frozen import Store, images_seen, shuffled, tiny_boundary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("policy", "frozen", "activations"),
     [
@@ -107,6 +108,7 @@ def test_another_split_of_the_same_images_computes_only_what_is_new(
     assert torch.equal(found, ComputedPrefix(later, keep_bytes=0)("train", rows, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -18,6 +18,7 @@ from search.training.prefix import ComputedPrefix
 from tests.unit.training.frozen import Store, shuffled, tiny_boundary
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 100, -1, -20, -60])
 def test_a_damaged_entry_is_computed_again_and_said(
     data: TrialData, store: Store, place: int
@@ -32,6 +33,7 @@ def test_a_damaged_entry_is_computed_again_and_said(
     assert any("computed again" in note for note in store.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"x" * 40, b"\0" * 5_000, b"PK\x03\x04" * 300])
 def test_a_foreign_file_is_no_entry(data: TrialData, store: Store, content: bytes) -> None:
     boundary = tiny_boundary(data, 5)

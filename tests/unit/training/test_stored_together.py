@@ -85,6 +85,7 @@ def test_a_claim_whose_holder_stands_still_is_not_waited_for_without_end(
     assert sum("has not gone on" in note for note in store.notes) == 1
 
 
+@pytest.mark.slow
 def test_a_claim_whose_holder_goes_on_is_waited_for(
     data: TrialData, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def table(tmp_path: Path) -> ImageTable:
     return prepare(data, base=tmp_path, cache=tmp_path / "cache", progress=silent).table
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "stores"),
     [

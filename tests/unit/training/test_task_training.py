@@ -37,6 +37,7 @@ from tests.unit.training.conftest import make_data
 SEEDS = st.integers(0, 10_000)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, images=st.integers(1, 40), classes=st.integers(2, 6), ties=st.booleans())
 def test_metrics_of_several_classes_are_scikit_learns(
@@ -95,6 +96,7 @@ def test_targets_that_are_all_equal_have_no_variance_to_explain() -> None:
     assert task_metrics("regression", targets[:, None] + 1, targets)["r2"] == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=SEEDS, images=st.integers(1, 30))
 def test_no_other_threshold_has_a_better_f1_on_the_same_images(seed: int, images: int) -> None:
@@ -243,6 +245,7 @@ def test_errors_of_the_widest_and_the_closest_values_can_be_squared(unit: float)
     assert all(np.isfinite(value) and value for value in found.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
 def test_each_loss_of_numbers_trains_another_model(other: Other, loss: str) -> None:
     config = other(epochs=1, augmentation="none", views=1)
@@ -251,6 +254,7 @@ def test_each_loss_of_numbers_trains_another_model(other: Other, loss: str) -> N
     assert (report.metrics == usual.metrics) == (loss == "mse")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix"])
 def test_images_of_every_task_can_be_mixed(other: Other, mixing: str) -> None:
     config = other(epochs=1, unfreeze_depth=0, **{mixing: 1.0})

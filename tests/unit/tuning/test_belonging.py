@@ -105,6 +105,7 @@ def test_it_is_refused_before_the_second_study_is_made(tmp_path: Path, folder: P
     assert caught.value.status is Exit.CONFLICT
 
 
+@pytest.mark.slow
 def test_models_whose_database_is_gone_are_not_taken_over(tmp_path: Path, folder: Path) -> None:
     url = _url(tmp_path, "studies")
     recorder = _study(url)
@@ -172,6 +173,7 @@ def test_a_folder_made_before_there_were_owners_is_adopted_where_its_trials_fit(
     assert (owner.study, owner.storage) == ("flowers", url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "value"),
     [
@@ -190,6 +192,7 @@ def test_a_folder_without_an_owner_is_refused_where_its_trials_do_not_fit(
     assert fact == f"{folder} holds trials that are not those of flowers in {url}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", ["trials/00000", "artifacts/00000", "test/seen", "export"])
 def test_a_new_study_takes_no_folder_in_which_models_are_left(
     tmp_path: Path, folder: Path, left: str
@@ -200,6 +203,7 @@ def test_a_new_study_takes_no_folder_in_which_models_are_left(
         refuse_anothers(folder, "flowers", None, storage=_url(tmp_path, "new"))
 
 
+@pytest.mark.slow
 def test_a_new_study_takes_a_folder_of_other_things(tmp_path: Path, folder: Path) -> None:
     (folder / TRIALS).mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
@@ -207,6 +211,7 @@ def test_a_new_study_takes_a_folder_of_other_things(tmp_path: Path, folder: Path
     assert (folder / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_a_damaged_owner_file_is_nobodys(tmp_path: Path, folder: Path) -> None:
     url = _url(tmp_path, "studies")
     recorder = _study(url)
@@ -219,6 +224,7 @@ def test_a_damaged_owner_file_is_nobodys(tmp_path: Path, folder: Path) -> None:
     settle_in(recorder, folder, storage=url)
 
 
+@pytest.mark.slow
 def test_weights_in_an_earlier_folder_that_another_study_took_are_not_found_nor_deleted(
     tmp_path: Path, folder: Path
 ) -> None:
@@ -239,6 +245,7 @@ def test_weights_in_an_earlier_folder_that_another_study_took_are_not_found_nor_
     assert kept.is_dir()
 
 
+@pytest.mark.slow
 def test_of_two_databases_that_start_at_once_one_gets_the_folder(
     tmp_path: Path, folder: Path
 ) -> None:

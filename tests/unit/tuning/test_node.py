@@ -81,6 +81,7 @@ def env_of(cache: Path) -> dict[str, str]:
     return {"SEARCH_CACHE": str(cache)}
 
 
+@pytest.mark.slow
 def test_a_node_uses_its_own_cache_and_its_own_copies(
     make_job: MakeJob, images: Path, tmp_path: Path
 ) -> None:
@@ -95,6 +96,7 @@ def test_a_node_uses_its_own_cache_and_its_own_copies(
     assert str(tmp_path / "driver") not in str(here)
 
 
+@pytest.mark.slow
 def test_it_is_made_ready_once_for_all_workers_of_a_run(
     make_job: MakeJob, images: Path, tmp_path: Path
 ) -> None:
