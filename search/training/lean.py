@@ -29,14 +29,15 @@ _NORM = "NativeBatchNormBackward0"
 _MARK = "_search_recipe"
 """Attribute of an activation's output: how it comes about again."""
 _LOW, _HIGH = 0.0, 6.0
+_ATEN: Any = torch.ops.aten
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Activation:
     forward: Callable[[Tensor, bool], Tensor]
     """Of its input; True gives the output in the input's place."""
-    backward: Callable[[Tensor, Tensor], Tensor]
-    """From the gradient and what :attr:`needs`, as torch's own takes them."""
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """From the gradient and the output or input; into the third, which may be the second."""
     of_output: bool
     """Whether ``backward`` asks for the output; else for the input."""
     keeps_input: bool = True
@@ -46,19 +47,27 @@ class _Activation:
 _ACTIVATIONS = {
     nn.ReLU: _Activation(
         forward=F.relu,
-        backward=lambda gradient, y: torch.ops.aten.threshold_backward(gradient, y, 0),
+        backward=lambda gradient, y, out: _ATEN.threshold_backward(gradient, y, 0, grad_input=out),
         of_output=True,
         keeps_input=False,
     ),
     # 0 where the input is not in (0, 6), and so where the output is not.
     nn.ReLU6: _Activation(
         forward=F.relu6,
-        backward=lambda gradient, y: torch.ops.aten.hardtanh_backward(gradient, y, _LOW, _HIGH),
+        backward=lambda gradient, y, out: _ATEN.hardtanh_backward(
+            gradient, y, _LOW, _HIGH, grad_input=out
+        ),
         of_output=True,
     ),
-    nn.SiLU: _Activation(forward=F.silu, backward=torch.ops.aten.silu_backward, of_output=False),
+    nn.SiLU: _Activation(
+        forward=F.silu,
+        backward=lambda gradient, z, out: _ATEN.silu_backward(gradient, z, grad_input=out),
+        of_output=False,
+    ),
     nn.Hardswish: _Activation(
-        forward=F.hardswish, backward=torch.ops.aten.hardswish_backward, of_output=False
+        forward=F.hardswish,
+        backward=lambda gradient, z, out: _ATEN.hardswish_backward(gradient, z, out=out),
+        of_output=False,
     ),
 }
 
@@ -165,7 +174,7 @@ class _OfOutput(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (y,) = ctx.saved_tensors
-        return ctx.activation.backward(gradients[0], y), None
+        return ctx.activation.backward(gradients[0], y, torch.empty_like(y)), None
 
 
 class _OfRecipe(torch.autograd.Function):
@@ -185,8 +194,9 @@ class _OfRecipe(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         z, y = ctx.recipe.again()
         activation: _Activation = ctx.activation
+        # Whoever else took it has been asked before: nobody needs it any more.
         asked = y if activation.of_output else z
-        return activation.backward(gradients[0], asked), None, None, None
+        return activation.backward(gradients[0], asked, asked), None, None, None
 
 
 def _recipe_of(tensor: Tensor) -> _Recipe | None:
