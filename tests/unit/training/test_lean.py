@@ -155,7 +155,7 @@ def test_nothing_is_held_once_the_gradients_are_there() -> None:
 
 
 def large_tensors(block: nn.Module, x: Tensor) -> int:
-    """Tensors of 2 MiB and more that a forward pass keeps for the backward pass."""
+    """Large tensors that a forward pass keeps for the backward pass."""
     kept: set[int] = set()
     held = []
 

@@ -26,6 +26,7 @@ import json, os, sys
 json.dump({
     "arguments": sys.argv[1:], "parent": os.getppid(), "leads": os.getpgrp() == os.getpid(),
     "torch": "torch" in sys.modules, "timm": "timm" in sys.modules,
+    "compiler": any(name.startswith("triton.") for name in sys.modules),
     "folder": os.getcwd(), "mine": os.environ.get("MINE"),
 }, sys.stdout)
 print("oops", file=sys.stderr)
@@ -62,6 +63,7 @@ def test_a_fork_has_torch_and_everything_that_the_request_named(script: Path) ->
     assert found["mine"] == "a value; 'quoted'"
     assert found["torch"]
     assert found["timm"]
+    assert not found["compiler"]
     assert found["leads"]
     assert found["parent"] == json.loads(again.stdout)["parent"]
     assert done.stderr == "oops\n"
