@@ -141,6 +141,8 @@ def _given(
             given[entry.name] = (value, entry.value.place)  # judged once the point is complete
             continue
         if entry.name not in space:
+            if entry.name in space.meant:
+                continue
             report.error(
                 entry.key.place,
                 f"first: {entry.name} is not in the space, it is always {plain(setting.default)}",

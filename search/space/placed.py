@@ -83,6 +83,10 @@ class PlacedSpace:
     extends: bool = False
     """Whether other files are extended, which may say more than can hold here."""
 
+    meant: frozenset[str] = frozenset()
+    """Settings that a misspelt key was meant to be, as far as one can tell: they are
+    not said to be missing too."""
+
     @property
     def space(self) -> Space:
         """The space without places, and without what flags or this file made void."""

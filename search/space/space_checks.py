@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from collections.abc import Set as AbstractSet
 
 from search.problems import Place
 from search.space.domains import Choice, Domain, Fixed, FloatRange, IntRange
@@ -54,17 +55,23 @@ def _shape(branch: PlacedBranch) -> str:
 
 
 def check_conditions(
-    param: PlacedParam, params: list[PlacedParam], report: Report, *, lenient: bool
+    param: PlacedParam,
+    params: list[PlacedParam],
+    report: Report,
+    *,
+    meant: AbstractSet[str],
+    lenient: bool,
 ) -> None:
     """Each condition names a key of the space, and values it can take; a condition
-    of the file need not where it is ``lenient``, one of a flag always."""
+    of the file need not where it is ``lenient``, one of a flag always. ``meant`` are keys
+    that are there, misspelt."""
     by_name = {other.name: other for other in params}
     for branch in param.branches:
         for placed in branch.when:
             name = placed.condition.param
             strict = report.strict(placed.place, lenient=lenient)
             if name not in by_name:
-                if placed.place.file in report.inherited:
+                if placed.place.file in report.inherited or name in meant:
                     continue
                 report.error(
                     placed.place,

@@ -45,12 +45,14 @@ def read_space(
     usual = str(known.settings["backbone"].default) if "backbone" in known.settings else ""
     known = replace(known, backbones=backbones_named(node, usual), lenient=lenient)
     params = []
+    meant: set[str] = set()
     for entry in node.entries:
         setting = known.settings.get(entry.name)
         if setting is None:
             if told_of_slip(entry.key, known.settings, report):
                 continue
             near = did_you_mean(entry.name, known.settings)
+            meant |= {near} & known.settings.keys()
             report.error(
                 entry.key.place,
                 f"there is no setting {quote(entry.name)}",
@@ -72,7 +74,7 @@ def read_space(
     for param in params:
         errors = report.found
         check_alike(param, report)
-        check_conditions(param, params, report, lenient=lenient)
+        check_conditions(param, params, report, meant=meant, lenient=lenient)
         if report.found > errors:
             broken.add(param.name)
     ordered, circular = ordered_params(params, report)
@@ -89,6 +91,7 @@ def read_space(
         sound=report.found == before,
         lenient=lenient,
         extends=bool(report.inherited),
+        meant=frozenset(meant),
     )
 
 

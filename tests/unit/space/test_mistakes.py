@@ -46,7 +46,7 @@ def test_a_mistake_is_located_named_and_given_a_fix(
 
 
 def test_the_table_of_mistakes_is_whole() -> None:
-    assert len(CASES) == 161
+    assert len(CASES) == 162
 
 
 def test_a_file_full_of_mistakes_prints_as_the_golden_text(read: Callable[..., Loaded]) -> None:
