@@ -31,7 +31,9 @@ _DRIVER = textwrap.dedent(
     from search.space.spec import DataSpec, SamplerSpec, StudySpec
     from search.study.lease import Lease
     url, name, renews, lasts = sys.argv[1:]
-    say = lambda text: print(text, flush=True)
+    def say(text):  # two threads do: a line is one write
+        sys.stdout.write(f"{text}\\n")
+        sys.stdout.flush()
     lease = Lease(url, name, on_end=lambda: say(f"end {lease.stop or lease.lost}"),
                   renews=float(renews), lasts=float(lasts))
     recorder = None
@@ -85,7 +87,9 @@ class Driver:
 
     def hear(self) -> str:
         assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
+        line = self._process.stdout.readline()
+        assert line, "it ended"
+        return line.strip()
 
     def do(self, what: str) -> str:
         self.tell(what)

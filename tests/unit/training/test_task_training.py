@@ -58,8 +58,12 @@ def test_metrics_of_several_classes_are_scikit_learns(
         "mAP": sk.average_precision_score(targets[:, occurs], said[:, occurs])
         if occurs.any()
         else 0.0,
-        "macro_f1": sk.f1_score(
-            targets[:, counted], called[:, counted], average="macro", zero_division=0
+        # A class at a time: a single column would be two classes to scikit-learn.
+        "macro_f1": np.mean(
+            [
+                sk.f1_score(targets[:, k], called[:, k], zero_division=0)
+                for k in np.flatnonzero(counted)
+            ]
         )
         if counted.any()
         else 0.0,
