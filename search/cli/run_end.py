@@ -73,7 +73,8 @@ def _measure(
     listen: Listener,
 ) -> None:
     from search.data.manifest import load_table
-    from search.export.finish import FinishJob, finish
+    from search.export.asking import FinishJob
+    from search.export.finish import finish
     from search.export.trial import Candidate, Origin
 
     homes = homes_of(view, folder)

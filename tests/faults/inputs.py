@@ -92,7 +92,7 @@ def escapes(folder: Path) -> Row:
         status = start.wait()
         if status != DATA or "Traceback" in start.error_text:
             faults.append(f"manifest {entry}: exit {status}: {start.error_text[-300:]}")
-    made = sorted(each.name for each in place.study.parent.iterdir() if each.is_dir())
+    made = sorted(each.name for each in place.study.parent.glob("*") if each.is_dir())
     if made:
         faults.append(f"folders were made: {made}")
     tried = len(ESCAPES) + len(entries)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from search.data.images import ImageTable
+from search.export.asking import FinishJob
 from search.export.contents import FILES, INFO_FILE
 from search.export.evaluate import evaluate
-from search.export.finish import FinishJob, finish
+from search.export.finish import finish
 from search.export.predict import Predictor
 from search.export.reading import read_info
 from search.export.results import FinalResults

@@ -11,8 +11,9 @@ import pytest
 
 from search.data.images import ImageTable
 from search.data.targets import targets_of
+from search.export.asking import FinishJob
 from search.export.contents import CARD_FILE
-from search.export.finish import FinishJob, finish
+from search.export.finish import finish
 from search.export.predict import Predictor
 from search.export.results import FinalResults
 from search.space.spec import WeightsSpec
