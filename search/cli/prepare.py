@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from search.cli.choices import backbones_of, image_sizes_of
+from search.cli.leaving import leave_on
 from search.cli.preparation import Ready, Request
 from search.data.images import DecodedForm
 from search.problems import Exit, Problem, SearchError
@@ -185,14 +186,9 @@ def _messages() -> Iterator[tuple[str, dict[str, Any]]]:
         )
 
 
-def _terminated(number: int, frame: object) -> None:
-    """Leave through every ``finally``: no half-written file stays."""
-    raise SystemExit(128 + number)
-
-
 def main() -> None:
     """The child process."""
-    signal.signal(signal.SIGTERM, _terminated)
+    leave_on(signal.SIGTERM)  # through every `finally`: no half-written file stays
     try:
         for kind, content in _messages():
             _speak(kind, content)

@@ -22,6 +22,7 @@ from search.cli.choices import backbones_of, boundaries_of, cache_bytes, librari
 from search.cli.columns import terminal_width
 from search.cli.dashboard import beside
 from search.cli.entry import show_problems
+from search.cli.leaving import Left, leave_on
 from search.cli.live import follow, setup_of
 from search.cli.machine import this_machine
 from search.cli.options import RunOptions
@@ -30,7 +31,7 @@ from search.cli.plan_facts import gather
 from search.cli.plan_view import brief_lines
 from search.cli.preparation import Preparation, Ready, Request
 from search.cli.run_checks import check_disk
-from search.cli.run_exit import exit_status, finished, leave, signal_of, stopped
+from search.cli.run_exit import exit_status, finished, stopped
 from search.cli.run_notes import say_what_is_ready, say_where_it_stands
 from search.cli.space_file import load_space
 from search.cli.started import STARTED, started
@@ -52,12 +53,11 @@ def run(options: RunOptions) -> Exit:
     Raises:
         SearchError: For whatever the user can mend.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+    leave_on(signal.SIGINT, signal.SIGTERM)
     try:
         return _run(options)
-    except SystemExit as cut:
-        return stopped(signal_of(cut), json=options.json)
+    except Left as cut:
+        return stopped(cut.number, json=options.json)
 
 
 def _run(options: RunOptions) -> Exit:
@@ -74,10 +74,10 @@ def _run(options: RunOptions) -> Exit:
     with Lease(spec.storage, spec.name, where=where, on_end=_terminate) as lease:
         try:
             view, end = _held(spec, options, folder, cache, lease)
-        except SystemExit as cut:
+        except Left as cut:
             if lease.lost is not None:
                 raise lease.lost from None
-            return stopped(signal_of(cut), by=lease.stop, json=options.json)
+            return stopped(cut.number, by=lease.stop, json=options.json)
         if lease.lost is not None:
             raise lease.lost
         return exit_status(view, end, spec, by=lease.stop, json=options.json)
@@ -105,8 +105,8 @@ def _held(
             try:
                 if end.signal is None:
                     conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
-            except SystemExit as cut:
-                end = replace(end, signal=signal_of(cut))
+            except Left as cut:
+                end = replace(end, signal=cut.number)
         view = recorder.view()
         recorder.close()
         if lease.lost is None:

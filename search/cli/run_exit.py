@@ -55,20 +55,6 @@ def _why_finished(budget: Budget, view: StudyView) -> str:
     return "the time is used up"
 
 
-def leave(number: int, frame: object) -> None:
-    """Ctrl-C or SIGTERM outside the trials: leave through every ``finally``.
-
-    No KeyboardInterrupt: one that passes through C code that runs Python, as
-    importing torch does, makes the interpreter kill itself at its end (status -2).
-    """
-    raise SystemExit(128 + number)
-
-
-def signal_of(cut: SystemExit) -> int:
-    """The signal for which :func:`leave` was called; nothing else ends a run so."""
-    return int(cut.code or 0) - 128
-
-
 def stopped(number: int, *, waiting: int = 0, by: str = "", json: bool) -> Exit:
     """Say how to go on after a signal; the exit status.
 
