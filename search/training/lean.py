@@ -25,7 +25,7 @@ from torch.nn import functional as F
 WORTH = 2 * 2**20
 """Bytes from which a tensor is computed again: below, the calls cost more than they save."""
 _NORM = "NativeBatchNormBackward0"
-"""What torch calls a batch-norm's part in the backward pass; on a GPU it is another's."""
+"""What torch calls a batch-norm's part in the backward pass."""
 _MARK = "_search_recipe"
 """Attribute of an activation's output: how it comes about again."""
 _LOW, _HIGH = 0.0, 6.0
@@ -208,7 +208,7 @@ def _recipe_of(tensor: Tensor) -> _Recipe | None:
 def _norm_before(x: Tensor) -> _Norm | None:
     """The norm that gave ``x``, where all that it needs is kept in any case."""
     node: Any = x.grad_fn
-    if node is None or node.name() != _NORM or x.nbytes < WORTH:
+    if x.device.type != "cpu" or x.nbytes < WORTH or node is None or node.name() != _NORM:
         return None
     bias = node.next_functions[2][0]
     if node._saved_weight is None or not hasattr(bias, "variable"):
