@@ -11,27 +11,13 @@ from search.cli.options import SpaceFlags
 from search.cli.plan import plan
 from search.cli.status import status
 from search.problems import Exit, SearchError
-from search.space.domains import Branch, FloatRange, Param, Space
-from search.space.spec import Budget, DataSpec, StudySpec
-from search.study.opening import StudyFacts, open_study
+from search.study.opening import open_study
 from search.study.owner import OWNER
 from search.study.records import Outcome, State
 from search.study.views import find
 from search.tuning.belonging import refuse_anothers
 from search.tuning.homes import settle_in
-
-LR = Param(name="lr", branches=(Branch(domain=FloatRange(low=1e-4, high=1e-1)),))
-SPEC = StudySpec(
-    name="flowers", data=DataSpec(path="images"), space=Space(params=(LR,)), budget=Budget(trials=5)
-)
-FACTS = StudyFacts(
-    fingerprint="f" * 64,
-    counts={"train": 6, "val": 2, "test": 2},
-    classes=("a", "b"),
-    backbones=("small",),
-    weights={"small": "s"},
-    versions={},
-)
+from tests.flowers import FACTS, SPEC
 
 
 @pytest.fixture(autouse=True)

@@ -10,10 +10,8 @@ from threading import Barrier, Thread
 import pytest
 
 from search.problems import Exit, SearchError
-from search.space.domains import Branch, FloatRange, Param, Space
-from search.space.spec import Budget, DataSpec, StudySpec
 from search.study.artifacts import FOLDERS
-from search.study.opening import StudyFacts, open_study
+from search.study.opening import open_study
 from search.study.owner import OWNER, UUID, owner_of
 from search.study.record import Recorder
 from search.study.records import Outcome, State, StudyView
@@ -21,19 +19,7 @@ from search.tuning.belonging import belongs, refuse_anothers
 from search.tuning.homes import checkpoints_of, homes_of, settle_in
 from search.tuning.job import TRIALS, trial_folder
 from search.tuning.retention import tidy
-
-LR = Param(name="lr", branches=(Branch(domain=FloatRange(low=1e-4, high=1e-1)),))
-SPEC = StudySpec(
-    name="flowers", data=DataSpec(path="images"), space=Space(params=(LR,)), budget=Budget(trials=5)
-)
-FACTS = StudyFacts(
-    fingerprint="f" * 64,
-    counts={"train": 6, "val": 2, "test": 2},
-    classes=("a", "b"),
-    backbones=("small",),
-    weights={"small": "s"},
-    versions={},
-)
+from tests.flowers import FACTS, SPEC
 
 
 @pytest.fixture

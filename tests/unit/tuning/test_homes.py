@@ -9,33 +9,16 @@ import pytest
 from optuna.storages import InMemoryStorage
 
 from search.problems import Exit, SearchError
-from search.space.domains import Branch, FloatRange, Param, Space
-from search.space.spec import Budget, DataSpec, StudySpec
 from search.study.artifacts import FOLDERS
-from search.study.opening import StudyFacts, open_in
+from search.study.opening import open_in
 from search.study.record import Recorder
 from search.study.records import Outcome, State
 from search.tuning.homes import bring, checkpoints_of, homes_of, settle_in
 from search.tuning.job import TRIALS, trial_folder
 from search.tuning.retention import tidy
+from tests.flowers import FACTS, SPEC
 
-SPEC = StudySpec(
-    name="flowers",
-    data=DataSpec(path="images"),
-    space=Space(
-        params=(Param(name="lr", branches=(Branch(domain=FloatRange(low=1e-4, high=1e-1)),)),)
-    ),
-    budget=Budget(trials=5),
-)
 STORAGE = "sqlite:///studies.db"
-FACTS = StudyFacts(
-    fingerprint="f" * 64,
-    counts={"train": 6, "val": 2, "test": 2},
-    classes=("a", "b"),
-    backbones=("small",),
-    weights={"small": "s"},
-    versions={},
-)
 
 
 @pytest.fixture
