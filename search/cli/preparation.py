@@ -15,15 +15,13 @@ from typing import Any
 
 from search.backbones.info import Preprocessing
 from search.data.images import DecodedForm
+from search.data.parallel import QUIET
 from search.problems import Exit, Place, Problem, SearchError
 from search.tuning.events import Listener, Note, Preparing
 from search.tuning.job import PreparedBackbone
 
 TIDIES_UP = 2.0
 """Seconds that the child gets to remove what it was about to write."""
-QUIET = "ignore:resource_tracker:UserWarning"
-"""A child that is killed leaves semaphores to multiprocessing's tracker, which removes them
-and would say so on the terminal of a user who typed Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

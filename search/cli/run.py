@@ -93,18 +93,37 @@ def _held(
 ) -> tuple[StudyView, RunEnd]:
     """Everything that is done while the study is ours."""
     from search.cli.run_end import conclude, show
+    from search.study.views import find
+    from search.tuning.belonging import refuse_anothers
+    from search.tuning.forkserver import forkserver
 
+    before = find(spec.storage, spec.name)
+    refuse_anothers(folder, spec.name, before, storage=spec.storage)
     with ExitStack() as stack:
 
         def opened() -> None:
             if options.dashboard:
                 stack.enter_context(beside(spec.storage, listen))
 
+        python = None
+        if options.address is None and not _over(spec, before):
+            # imports while Ray comes up; workers and the end of the run are its forks
+            python = stack.enter_context(forkserver(libraries_of(spec.space)))
         with follow(setup_of(spec), json=options.json) as listen:
-            recorder, ready, end = _search(spec, options, folder, cache, listen, opened, lease)
+            recorder, ready, end = _search(
+                spec, options, folder, cache, listen, opened, lease, before=before, python=python
+            )
             try:
                 if end.signal is None:
-                    conclude(recorder, spec, ready, folder=folder, cache=cache, listen=listen)
+                    conclude(
+                        recorder,
+                        spec,
+                        ready,
+                        folder=folder,
+                        cache=cache,
+                        python=python,
+                        listen=listen,
+                    )
             except Left as cut:
                 end = replace(end, signal=cut.number)
         view = recorder.view()
@@ -144,15 +163,14 @@ def _search(
     listen: Listener,
     opened: Callable[[], None],
     lease: Lease,
+    *,
+    before: StudyView | None,
+    python: str | None,
 ) -> tuple[Recorder, Ready, RunEnd]:
     """Prepare, open the study, and run what is left of its budget."""
     from search.space.document import to_document
-    from search.study.views import find
-    from search.tuning.belonging import refuse_anothers
     from search.tuning.driver import RunEnd
 
-    before = find(spec.storage, spec.name)
-    refuse_anothers(folder, spec.name, before, storage=spec.storage)
     request = Request(
         document=to_document(spec),
         base=str(Path.cwd()),
@@ -160,7 +178,7 @@ def _search(
         fixed=() if before is None else tuple(before.attributes.get("backbones", ())),
     )
     with _ended(Preparation(request)) as preparation:
-        if before is not None and finished(spec.budget, before):
+        if _over(spec, before):
             listen(Preparing(what="checking images and weights"))
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder, options, lease)
@@ -173,9 +191,7 @@ def _search(
         from search.tuning.job import TRIALS, Abroad, TrialJob
         from search.tuning.resources import allocate
 
-        with aside(
-            connected(options.address, cpus=_cores(spec), libraries=libraries_of(spec.space))
-        ) as cluster:
+        with aside(connected(options.address, cpus=_cores(spec), python=python)) as cluster:
             ready = preparation.wait(listen)
             recorder = _open(spec, ready, folder, options, lease)
             opened()
@@ -223,6 +239,11 @@ def _search(
                 files=trial_files(folder, recorder.spec),
             )
     return recorder, ready, end
+
+
+def _over(spec: StudySpec, before: StudyView | None) -> bool:
+    """Whether there is nothing left to train."""
+    return before is not None and finished(spec.budget, before)
 
 
 def _open(

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.cli.final_view import Baseline, Best, FinalDocument, show_final, to_json
+from search.cli.finishing import finish_apart
+from search.cli.leaving import Left
 from search.cli.paths import absolute_storage, storage_hint
 from search.cli.preparation import Ready
 from search.problems import SearchError
@@ -40,11 +42,13 @@ def conclude(
     *,
     folder: Path,
     cache: Path,
+    python: str | None,
     listen: Listener,
 ) -> None:
     """Export and measure the winner, unless that was done for this winner.
 
-    What cannot be measured is said, and the study keeps what it has.
+    What cannot be measured is said, and the study keeps what it has. ``python`` is run
+    in place of Python where it is not None (``forkserver``).
     """
     view = recorder.view()
     winner = view.winner
@@ -55,8 +59,18 @@ def conclude(
         return
     listen(Measuring(what="exporting the best trial"))
     try:
-        _measure(recorder, spec, ready, view, winner, folder=folder, cache=cache, listen=listen)
-    except SystemExit:  # a signal, which ends the run
+        _measure(
+            recorder,
+            spec,
+            ready,
+            view,
+            winner,
+            folder=folder,
+            cache=cache,
+            python=python,
+            listen=listen,
+        )
+    except Left:
         listen(Note(text=UNMEASURED, level="warning"))
         raise
 
@@ -70,11 +84,11 @@ def _measure(
     *,
     folder: Path,
     cache: Path,
+    python: str | None,
     listen: Listener,
 ) -> None:
     from search.data.manifest import load_table
     from search.export.asking import FinishJob
-    from search.export.finish import finish
     from search.export.trial import Candidate, Origin
 
     homes = homes_of(view, folder)
@@ -97,7 +111,6 @@ def _measure(
 
     from search.cli.study_facts import TABLE, versions
 
-    _all_cores()
     job = FinishJob(
         origin=Origin(
             study=spec.name,
@@ -116,8 +129,9 @@ def _measure(
         kept=tuple(home / TEST for home in homes),
     )
     try:
-        results = finish(
+        results = finish_apart(
             job,
+            python=python,
             progress=lambda what, done, total: listen(Measuring(what=what, done=done, total=total)),
             opening=opening,
         )
@@ -199,10 +213,3 @@ def _short(path: Path) -> Path:
         return path.relative_to(Path.cwd())
     except ValueError:
         return path
-
-
-def _all_cores() -> None:
-    """The trials are over: their cores are free for the measuring."""
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))

@@ -19,6 +19,11 @@ from typing import TypeAlias, TypeVar
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with (what is being done, how many are done, how many there are; 0 when unknown)."""
 
+QUIET = "ignore:resource_tracker:UserWarning"
+"""For ``python -W``, where :func:`each` may be called in a process that is killed: it leaves
+semaphores to multiprocessing's tracker, which removes them and would say so on the terminal
+of a user who typed Ctrl-C."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 

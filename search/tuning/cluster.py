@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.problems import Exit, fail
 from search.tuning.address import START, probe
-from search.tuning.forkserver import forkserver
 from search.tuning.resources import NodeSize
 
 _QUIET = {
@@ -47,7 +46,7 @@ class Cluster:
 
 @contextmanager
 def connected(
-    address: str | None, *, cpus: int | None = None, libraries: Sequence[str] = ()
+    address: str | None, *, cpus: int | None = None, python: str | None = None
 ) -> Iterator[Cluster]:
     """Connect to Ray, and disconnect (stop, where local) at the end.
 
@@ -55,7 +54,7 @@ def connected(
         address: None starts Ray on this machine, on loopback only; otherwise
             ``auto`` or ``host:port`` of a running cluster.
         cpus: Cores that a local start may use; None takes those of this process.
-        libraries: Modules that all workers of a local start share; see ``forkserver``.
+        python: What a local start runs in place of Python; see ``forkserver``.
 
     Raises:
         SearchError: If no cluster answers at ``address``; exit 69, within seconds
@@ -65,12 +64,8 @@ def connected(
         os.environ.setdefault(name, value)
     if address is not None:
         probe(address, encrypted=os.environ.get("RAY_USE_TLS", "0") not in ("", "0"))
-    with ExitStack() as stack:
-        runtime = {}
-        if address is None:
-            python = stack.enter_context(forkserver(libraries))  # imports while Ray comes up
-            runtime = {} if python is None else {"py_executable": python}
-        yield from _joined(address, cpus, runtime)
+    runtime = {} if python is None or address is not None else {"py_executable": python}
+    yield from _joined(address, cpus, runtime)
 
 
 def _joined(address: str | None, cpus: int | None, runtime: dict[str, str]) -> Iterator[Cluster]:
@@ -80,15 +75,16 @@ def _joined(address: str | None, cpus: int | None, runtime: dict[str, str]) -> I
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
         if address is None:
-            ray.init(
-                address="local",
-                num_cpus=cpus if cpus is not None else len(os.sched_getaffinity(0)),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                _node_ip_address="127.0.0.1",
-                runtime_env=runtime or None,
-            )
+            with _spared():
+                ray.init(
+                    address="local",
+                    num_cpus=cpus if cpus is not None else len(os.sched_getaffinity(0)),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _node_ip_address="127.0.0.1",
+                    runtime_env=runtime or None,
+                )
         else:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
@@ -102,8 +98,6 @@ def _joined(address: str | None, cpus: int | None, runtime: dict[str, str]) -> I
             status=Exit.MISSING,
         ) from error
     session = _scratch()
-    if address is None:
-        _spare()
     try:
         yield Cluster(nodes=_nodes(), local=address is None, scratch=session)
     finally:
@@ -121,18 +115,31 @@ def _remove(session: Path) -> None:
             latest.unlink()
 
 
-def _spare() -> None:
-    """End the helpers of Ray's that one machine has no use for: 150 MB.
+@contextmanager
+def _spared() -> Iterator[None]:
+    """Have Ray start without the helpers that one machine has no use for.
 
-    They scale a cluster, forward logs and serve Ray's own dashboard. Ray has no
-    public switch for them; should these calls be gone one day, they live on.
+    They scale a cluster, forward logs and serve Ray's own dashboard: 150 MB, 2.4 s of
+    CPU, and Ray waits until the last of them answers. Ray has no public switch for
+    them; should these methods be gone one day, they are started.
     """
-    from ray._private.worker import global_worker
+    from ray._private.node import Node
 
-    for name in ("kill_monitor", "kill_log_monitor", "kill_dashboard"):
-        kill = getattr(global_worker.node, name, None)
-        if kill is not None:
-            kill(check_alive=False)
+    names = ("start_monitor", "start_log_monitor", "start_api_server")
+    methods = {name: getattr(Node, name) for name in names if hasattr(Node, name)}
+    try:
+        for name in methods:
+            setattr(Node, name, _not_started)
+        yield
+    finally:
+        for name, method in methods.items():
+            setattr(Node, name, method)
+
+
+def _not_started(
+    node: object, *, include_dashboard: bool = False, raise_on_failure: bool = False
+) -> None:
+    """In place of any of :func:`_spared`'s methods."""
 
 
 def _nodes() -> tuple[NodeSize, ...]:

@@ -32,6 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from search.data.parallel import QUIET
+
 _LONGEST = 100
 """Bytes of a socket's path that every Linux takes."""
 _PATIENCE = 30.0
@@ -50,7 +52,7 @@ class Request:
     """A process that Ray wants."""
 
     arguments: list[str]
-    """The script, and its arguments."""
+    """The script or ``-m`` and a module, and its arguments."""
     environment: dict[str, str]
     folder: str
     """Its working directory."""
@@ -64,9 +66,9 @@ def forkserver(libraries: Sequence[str] = ()) -> Iterator[str | None]:
         libraries: Modules that trials are known to need beside those that all need.
 
     Yields:
-        What Ray shall run in place of Python, or None where processes cannot be
-        forked safely after imports (anything but Linux) or the temporary folder's
-        name is too long for a socket.
+        What Ray, and whoever wants what the server imported, shall run in place of
+        Python; None where processes cannot be forked safely after imports (anything but
+        Linux) or the temporary folder's name is too long for a socket.
     """
     if not sys.platform.startswith("linux"):
         yield None
@@ -82,7 +84,7 @@ def forkserver(libraries: Sequence[str] = ()) -> Iterator[str | None]:
     listener.listen(128)
     # The server ends when its standard input does, so also when this process is killed.
     server = subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, str(listener.fileno()), *libraries],
+        [sys.executable, "-P", "-W", QUIET, "-m", __name__, str(listener.fileno()), *libraries],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -192,7 +194,11 @@ def _become(files: list[int], request: Request) -> NoReturn:
         _environment(request.environment)
         os.chdir(request.folder)
         sys.argv = request.arguments
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if sys.argv[0] == "-m":
+            del sys.argv[0]
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
         os._exit(0)
     except SystemExit as end:
         os._exit(end.code if isinstance(end.code, int) else 1)
