@@ -65,6 +65,7 @@ class TrialConfig:
     ema: float = 0.0
     loss: str = "auto"
     focal_gamma: float = 2.0
+    huber_delta: float = 1.0
     class_imbalance: str = "none"
     randaugment_operations: int = 2
     randaugment_magnitude: int = 9

@@ -30,7 +30,7 @@ def loss_for(task: Task, config: TrialConfig, weights_K: Tensor | None = None) -
         return loss_of(config, weights_K)
     if task == "multilabel":
         return _several(config)
-    return _number(config.loss)
+    return _number(config)
 
 
 def _several(config: TrialConfig) -> Loss:
@@ -64,7 +64,9 @@ def binary_focal_loss(outputs_BK: Tensor, targets_BK: Tensor, *, gamma: float) -
     return cross_BK * miss_BK.clamp_min(1e-12) ** gamma
 
 
-def _number(name: str) -> Loss:
+def _number(config: TrialConfig) -> Loss:
+    delta = config.huber_delta
+
     def mse(outputs_BK: Tensor, targets_BK: Tensor) -> Tensor:
         return functional.mse_loss(outputs_BK, targets_BK, reduction="none").mean(dim=1)
 
@@ -72,9 +74,10 @@ def _number(name: str) -> Loss:
         return functional.l1_loss(outputs_BK, targets_BK, reduction="none").mean(dim=1)
 
     def huber(outputs_BK: Tensor, targets_BK: Tensor) -> Tensor:
-        return functional.huber_loss(outputs_BK, targets_BK, reduction="none").mean(dim=1)
+        losses_BK = functional.huber_loss(outputs_BK, targets_BK, reduction="none", delta=delta)
+        return losses_BK.mean(dim=1)
 
     losses: dict[str, Loss] = {"auto": mse, "mse": mse, "mae": mae, "huber": huber}
-    if name not in losses:
-        raise ValueError(f"loss {name} is not of numbers")
-    return losses[name]
+    if config.loss not in losses:
+        raise ValueError(f"loss {config.loss} is not of numbers")
+    return losses[config.loss]

@@ -20,8 +20,8 @@ LOSS_SETTINGS = (
         choices=LOSSES,
         meaning="one class an image: cross_entropy, or focal, in which images that are nearly "
         "right count less; several: bce (binary cross-entropy of each class), or focal; "
-        "numbers: mse, mae or huber (squared up to one standard deviation of the target, "
-        "then absolute); auto is the first of the task's",
+        "numbers: mse, mae or huber (squared up to huber_delta, then absolute); auto is the first "
+        "of the task's",
         source="Lin, Goyal, Girshick, He and Dollar, Focal Loss for Dense Object Detection, "
         "ICCV 2017",
     ),
@@ -36,6 +36,19 @@ LOSS_SETTINGS = (
         acts=((Condition(param="loss", values=("focal",)),),),
         source="Lin, Goyal, Girshick, He and Dollar, Focal Loss for Dense Object Detection, "
         "ICCV 2017",
+    ),
+    Setting(
+        name="huber_delta",
+        kind="float",
+        default=1.0,
+        low=0.01,
+        high=10.0,
+        meaning="the error from which huber grows as mae does; up to it half the squared error "
+        "counts; the smaller, the less a wrong label pulls",
+        unit="standard deviations of the target",
+        acts=((Condition(param="loss", values=("huber",)),),),
+        source="Huber, Robust Estimation of a Location Parameter, Annals of Mathematical "
+        "Statistics 1964",
     ),
     Setting(
         name="class_imbalance",

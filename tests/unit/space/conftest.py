@@ -66,10 +66,10 @@ def read() -> Read:
 
 @pytest.fixture(scope="session")
 def space(read: Read) -> Callable[..., Loaded]:
-    """Reads the lines of a ``space:`` section."""
+    """Reads the lines of a ``space:`` section; ``data`` is one line."""
 
-    def run(lines: str, more: str = "") -> Loaded:
-        return read(f"{DATA}space:\n" + "".join(f"  {x}\n" for x in lines.splitlines()) + more)
+    def run(lines: str, more: str = "", data: str = DATA) -> Loaded:
+        return read(f"{data}space:\n" + "".join(f"  {x}\n" for x in lines.splitlines()) + more)
 
     return run
 

@@ -70,6 +70,10 @@ TABLE = {
         *("loss: focal", "loss: auto", "loss: [focal, cross_entropy]"),
         *("{float: [1.0, 3.0]}", "{loss: focal}"),
     ),
+    "huber_delta": (
+        *("loss: huber", "loss: mse", "loss: [huber, mae]"),
+        *("{float: [0.5, 2.0]}", "{loss: huber}"),
+    ),
     "randaugment_operations": (
         *("augmentation: randaugment", "augmentation: custom", "augmentation: [none, ~]"),
         *("{int: [1, 3]}", "{augmentation: randaugment}"),
@@ -105,6 +109,8 @@ OWN = {
     "randaugment_operations": "randaugment",
     "randaugment_magnitude": "randaugment",
 }
+# Of another task than one class an image.
+DATA_OF = {"huber_delta": "data: {manifest: m.csv, task: regression}\n"}
 
 
 def _lines(name: str, others: str, written: str) -> str:
@@ -122,14 +128,18 @@ def test_every_setting_with_a_condition_is_in_the_table() -> None:
 @pytest.mark.parametrize("name", TABLE)
 def test_a_setting_that_acts_everywhere_is_passed_over(name: str, space: Space) -> None:
     holds, _, _, varied, _ = TABLE[name]
-    assert _told(space(_lines(name, holds, varied))) == []
+    data = DATA_OF.get(name, DATA)
+    assert _told(space(_lines(name, holds, varied), data=data)) == []
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_setting_that_never_acts_is_warned_of_where_it_is(name: str, space: Space) -> None:
     _, never, _, varied, _ = TABLE[name]
+    data = DATA_OF.get(name, DATA)
     lines = _lines(name, never, varied)
-    (problem,) = [each for each in _told(space(lines)) if each.fact.startswith(f"{name} ")]
+    (problem,) = [
+        each for each in _told(space(lines, data=data)) if each.fact.startswith(f"{name} ")
+    ]
     where = words(SETTINGS[name], SETTINGS)
     assert problem.level == "warning"
     assert problem.fact == f"{name} does nothing here: it acts where {where}"
@@ -144,11 +154,14 @@ def test_a_setting_that_is_varied_in_vain_at_some_points_is_told_the_when_it_lac
     name: str, space: Space
 ) -> None:
     _, _, partly, varied, when = TABLE[name]
-    (problem,) = _told(space(_lines(name, partly, varied)))
+    data = DATA_OF.get(name, DATA)
+    (problem,) = _told(space(_lines(name, partly, varied), data=data))
     assert problem.level == "note"
     assert problem.fact.endswith(f": write when: {when}")
     written = f"{varied[:-1]}, when: {when}}}"
-    assert _told(space(_lines(name, partly, written))) == [], "with it, nothing is left to say"
+    assert _told(space(_lines(name, partly, written), data=data)) == [], (
+        "with it, nothing is left to say"
+    )
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -156,16 +169,18 @@ def test_a_fixed_setting_is_passed_over_where_it_acts_at_some_points(
     name: str, space: Space
 ) -> None:
     _, never, partly, varied, _ = TABLE[name]
+    data = DATA_OF.get(name, DATA)
     value = varied.strip("{}[] ").split("[")[1].split(",")[1].strip("] }")
-    assert _told(space(_lines(name, partly, value))) == []
-    assert len(_told(space(_lines(name, never, value)))) == 1
+    assert _told(space(_lines(name, partly, value), data=data)) == []
+    assert len(_told(space(_lines(name, never, value), data=data))) == 1
 
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_default_is_passed_over_wherever_it_is_written(name: str, space: Space) -> None:
     _, never, _, _, _ = TABLE[name]
+    data = DATA_OF.get(name, DATA)
     default = SETTINGS[name].default
-    assert _told(space(_lines(name, never, f"{default}"))) == []
+    assert _told(space(_lines(name, never, f"{default}"), data=data)) == []
 
 
 @pytest.mark.parametrize(

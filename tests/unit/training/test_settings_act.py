@@ -11,14 +11,15 @@ import torch
 from search.backbones.stages import Staged, build
 from search.space.acting import hold
 from search.space.settings import Value
+from search.space.spec import LOSSES_OF, TASKS
 from search.training.config import SETTINGS, TrialConfig, trial_config
 from search.training.head import head_of
-from search.training.losses import loss_of
 from search.training.optimiser import optimiser
 from search.training.phases import depth_at
 from search.training.rates import peak_rates
 from search.training.recipe import recipe_of
 from search.training.schedule import lr_factor
+from search.training.task_losses import loss_for
 from search.training.trained import moves_frozen
 
 Reading = Callable[[TrialConfig], Hashable]
@@ -42,8 +43,18 @@ def _views(config: TrialConfig) -> Hashable:
 
 
 def _losses(config: TrialConfig) -> Hashable:
+    """Of every task that the loss is one of."""
+    targets = {
+        "multiclass": torch.tensor([0]),
+        "multilabel": torch.tensor([[1.0, 0.0, 1.0]]),
+        "regression": torch.tensor([[-3.0, 0.0, 3.0]]),
+    }
     outputs_BK = torch.tensor([[1.0, -1.0, 0.5]])
-    return float(loss_of(config)(outputs_BK, torch.tensor([0])))
+    return tuple(
+        float(loss_for(task, config)(outputs_BK, targets[task]))
+        for task in TASKS
+        if config.loss in ("auto", *LOSSES_OF[task])
+    )
 
 
 def _config(**values: Value) -> TrialConfig:
@@ -66,6 +77,7 @@ CASES: dict[str, tuple[tuple[Value, Value], Reading]] = {
     "step_factor": ((0.1, 0.5), _factors),
     "head_hidden": ((0, 128), head_of),
     "focal_gamma": ((1.0, 3.0), _losses),
+    "huber_delta": ((0.5, 2.0), _losses),
     "views": ((1, 2), _views),
     "randaugment_operations": ((1, 3), recipe_of),
     "randaugment_magnitude": ((5, 15), recipe_of),
@@ -89,11 +101,9 @@ def _points(name: str) -> list[dict[str, Value]]:
     """All combinations of what decides whether a setting acts."""
     deciding = {condition.param for group in SETTINGS[name].acts for condition in group}
     listed = []
-    for each in sorted(deciding - {"loss"}):
+    for each in sorted(deciding):
         row = SETTINGS[each]
         listed.append([(each, value) for value in row.choices or range(int(row.high or 0) + 1)])
-    if "loss" in deciding:
-        listed.append([("loss", value) for value in ("auto", "cross_entropy", "focal")])
     return [dict(pairs) for pairs in product(*listed)]
 
 

@@ -162,6 +162,28 @@ def test_losses_of_numbers(other: Other, loss: str, expected: list[float]) -> No
     assert found.tolist() == pytest.approx(expected)
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, delta=st.floats(0.01, 10.0))
+def test_the_huber_loss_is_as_huber_wrote_it(seed: int, delta: float) -> None:
+    from tests.unit.training.tiny import CONFIG
+
+    random = torch.Generator().manual_seed(seed)
+    outputs = torch.randn((9, 1), generator=random) * 4
+    targets = torch.randn((9, 1), generator=random)
+    found = loss_for("regression", replace(CONFIG, loss="huber", huber_delta=delta))
+    far = (outputs - targets).abs().squeeze(1)
+    # Huber 1964: t ** 2 / 2 for |t| < k, k |t| - k ** 2 / 2 beyond.
+    expected = torch.where(far < delta, far**2 / 2, delta * far - delta**2 / 2)
+    torch.testing.assert_close(found(outputs, targets), expected)
+
+
+def test_the_default_of_huber_delta_leaves_every_result_as_it_was(other: Other) -> None:
+    outputs = torch.linspace(-4.0, 4.0, 33)[:, None]
+    targets = torch.zeros((33, 1))
+    before = torch.nn.functional.huber_loss(outputs, targets, reduction="none").mean(dim=1)
+    assert torch.equal(loss_for("regression", other(loss="huber"))(outputs, targets), before)
+
+
 @pytest.mark.parametrize("task", ["multilabel", "regression"])
 def test_a_loss_of_another_task_is_refused(other: Other, task: Task) -> None:
     wrong = {"multilabel": "mse", "regression": "focal"}[task]
