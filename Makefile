@@ -14,7 +14,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
 	"$$name" -c '$(FITS)' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run setup test check thorough catalogue faults bench bench-quick score gpu docs help
+.PHONY: run setup test check check-torch check-rest check-types check-lint thorough catalogue faults bench bench-quick score gpu docs help
 .DEFAULT_GOAL := help
 
 run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for another)
@@ -27,10 +27,26 @@ test: $(STAMP)  ## all tests but those of make thorough, make catalogue and make
 	$(BIN)/pytest -n 2 --dist load --timeout 600 -m "not gpu and not thorough" tests/e2e
 
 check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
-	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory -j4 $(WHOLE) check-torch check-rest check-types check-lint
+
+# Side by side, what each says as a whole. The rooms that import torch have a process of
+# their own, so that it is imported once.
+WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+FAST := -m "not slow and not thorough and not gpu and not browser" -x
+TORCH := tests/unit/backbones tests/unit/export tests/unit/training tests/unit/cli/test_hopeless.py
+
+check-torch: $(STAMP)
+	$(BIN)/pytest $(FAST) $(TORCH)
+
+check-rest: $(STAMP)
+	$(BIN)/pytest $(FAST) $(TORCH:%=--ignore=%) tests/unit tests/contract
+
+check-types: $(STAMP)
 	$(BIN)/mypy search
+
+check-lint: $(STAMP)
+	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not thorough and not gpu and not browser" -x tests/unit tests/contract
 
 thorough: $(STAMP)  ## more cases of the tests, and faults that take minutes: full disks, no memory, a lost node
 	$(BIN)/pytest -m thorough tests
