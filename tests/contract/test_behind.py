@@ -116,6 +116,7 @@ def compare(made: Callable[[], BaseStorage], steps: list[Step]) -> None:
         closed(storage)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(STEPS)
 def test_any_sequence_of_calls_leaves_the_same_study_as_without(steps: list[Step]) -> None:

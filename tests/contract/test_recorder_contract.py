@@ -155,6 +155,7 @@ def test_complete_has_the_best_epoch_not_the_last(open_again: Open) -> None:
     assert trial.attributes["host"] == "h"
 
 
+@pytest.mark.slow
 def test_pruned_keeps_its_curve_its_best_epoch_and_its_reason(open_again: Open) -> None:
     recorder = open_again(spec())
     why = "rung 1: 0.300 < 0.500, the cutoff of 2 earlier trials"
@@ -187,6 +188,7 @@ def test_reporting_and_settling_again_changes_nothing(open_again: Open) -> None:
     assert recorder.view() == before
 
 
+@pytest.mark.slow
 def test_a_settled_trial_cannot_be_settled_otherwise(open_again: Open) -> None:
     recorder = open_again(spec())
     number = run_one(recorder, [0.4])
@@ -194,6 +196,7 @@ def test_a_settled_trial_cannot_be_settled_otherwise(open_again: Open) -> None:
         recorder.settle(number, Outcome(state=State.PRUNED, why="late"))
 
 
+@pytest.mark.slow
 def test_nan_is_refused_and_leaves_no_zombie(open_again: Open) -> None:
     recorder = open_again(spec())
     asked = recorder.ask()
@@ -224,6 +227,7 @@ def test_an_interrupted_trial_goes_on_under_its_number_with_params_and_curve(
     assert open_again(spec()).view().trials[1].started == started
 
 
+@pytest.mark.slow
 def test_trials_of_a_dead_driver_wait_again(open_again: Open) -> None:
     dead = open_again(spec())
     numbers = [asked.number for asked in (dead.ask(), dead.ask(), dead.ask()) if asked]

@@ -20,6 +20,7 @@ def images() -> Tensor:
     return torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "at", "layer"),
     [
@@ -79,6 +80,7 @@ def test_the_hidden_units_are_dropped_in_training_alone() -> None:
     assert torch.equal(staged.model.fc[2](hidden), hidden)
 
 
+@pytest.mark.slow
 def test_restored_with_its_head_and_refused_without() -> None:
     trained = built("resnet18", MLP)
     state = trained.model.state_dict()
@@ -91,6 +93,7 @@ def test_restored_with_its_head_and_refused_without() -> None:
         restore("resnet18", classes=3, image_size=64, state=state, head=HeadSpec(kind="mlp"))
 
 
+@pytest.mark.slow
 def test_the_body_and_a_linear_head_are_what_they_were() -> None:
     linear, mlp = built("resnet18", HeadSpec()), built("resnet18", MLP)
     for key, tensor in linear.model.state_dict().items():

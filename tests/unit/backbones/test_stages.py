@@ -94,6 +94,7 @@ def test_a_head_depends_on_its_seed_and_a_random_body_on_its_own() -> None:
     assert torch.equal(body.linear.weight, one.linear.weight)
 
 
+@pytest.mark.slow
 def test_the_head_of_a_pretrained_body_depends_on_the_seed_alone() -> None:
     state = random("mobilenet_v2").model.state_dict()
     heads = [pretrained("mobilenet_v2", state).linear.weight for _ in range(2)]
@@ -113,6 +114,7 @@ def test_building_leaves_the_global_random_state_alone(name: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_the_callers_tensors_are_copied_and_cast() -> None:
     state = random("mobilenet_v3_small").model.state_dict()
     halves = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
@@ -160,6 +162,7 @@ def test_values_that_cannot_be_are_named(changes: dict[str, float], message: str
         build("vit_b_16", **(settings | changes))  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_restore_gives_a_trained_model_with_its_head() -> None:
     trained = random("efficientnet_lite0", classes=4)
     again = restore(

@@ -86,6 +86,7 @@ def test_the_blocks_are_the_librarys_own_forward_at_the_smallest_size(
         assert torch.equal(parts.model(images), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", some())
 def test_every_tensor_belongs_to_one_block_or_the_head(name: str) -> None:
     row = CATALOGUE[f"timm:{name}"]
@@ -138,6 +139,7 @@ def test_every_architecture_is_cut_as_its_committed_row_says_or_refused() -> Non
     assert differing(architectures()) == [], "run: python -m search.backbones.timm_generate"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     ["test_vit", *(pytest.param(n, marks=pytest.mark.slow) for n in ("resnet18", SWIN))],
@@ -155,6 +157,7 @@ def test_a_body_filled_from_tensors_is_the_model_that_they_are_from(name: str) -
         assert torch.equal(ours.pool(ours.forward_blocks(images)), expected)
 
 
+@pytest.mark.slow
 def test_tensors_under_names_that_timm_still_reads_are_taken() -> None:
     # timm's convnext reads the names of the paper's own code.
     row = CATALOGUE["timm:test_convnext"]
@@ -234,6 +237,7 @@ def test_restored_it_gives_the_same_logits(head: HeadSpec) -> None:
         assert torch.equal(again(noise(32)), trained(noise(32)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", range(6))
 def test_only_the_last_blocks_and_the_head_train(depth: int) -> None:
     parts = build("timm:test_vit", classes=3, image_size=32, dropout=0.0, state=None, seed=0)
@@ -244,6 +248,7 @@ def test_only_the_last_blocks_and_the_head_train(depth: int) -> None:
     assert learns == {block.name for block in parts.trained_blocks(depth)} | {HEAD}
 
 
+@pytest.mark.slow
 def test_the_class_token_and_the_positions_are_the_stems_and_the_last_norm_stage_4s() -> None:
     name = "timm:vit_tiny_patch16_224"
     owners = staged(name, skeleton(name, classes=2, image_size=224)).owners()
@@ -259,6 +264,7 @@ def test_the_class_token_and_the_positions_are_the_stems_and_the_last_norm_stage
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
@@ -281,6 +287,7 @@ def test_splitting_leaves_the_model_as_it_was() -> None:
     assert (set(vars(model)), list(model.state_dict())) == before
 
 
+@pytest.mark.slow
 def test_what_timm_remembers_of_weights_is_forgotten_when_they_change() -> None:
     # TinyViT's attention keeps its table of biases in eval mode, until train() is called.
     name = "timm:tiny_vit_5m_224"

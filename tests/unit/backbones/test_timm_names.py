@@ -104,6 +104,7 @@ def test_it_can_be_set_on_the_command_line(text: str) -> None:
     assert "backbone" in space("", override).space
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "fact"),
     [
@@ -219,6 +220,7 @@ def test_of_several_revisions_of_the_hub_the_one_is_taken_that_timm_would_load(
     assert (found.path, found.sha256) == (hub / "snapshots" / "a" / "model.safetensors", "")
 
 
+@pytest.mark.slow
 def test_looking_up_a_name_imports_neither_torch_nor_timm() -> None:
     code = (
         "import sys\n"

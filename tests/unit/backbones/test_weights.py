@@ -69,6 +69,7 @@ def test_packaged_weights_fit_timms_model(name: str, tmp_path: Path) -> None:
     assert weights_hash(located) == located.sha256
 
 
+@pytest.mark.slow
 def test_names_of_both_libraries_give_the_same_body(tmp_path: Path) -> None:
     located = packaged("efficientnet_lite0", tmp_path)
     theirs = load_state(located)
@@ -120,6 +121,7 @@ def test_a_local_file_with_any_head_or_none_gives_the_body(
         assert torch.equal(staged.pool(staged.forward_blocks(images)), original(images))
 
 
+@pytest.mark.slow
 def test_missing_and_unknown_tensors_are_counted_and_named() -> None:
     tensors = model("resnet18").state_dict()
     state = {
@@ -137,6 +139,7 @@ def test_missing_and_unknown_tensors_are_counted_and_named() -> None:
     assert "24 tensors are unknown: module.layer1.0.conv1.weight, " in fact(raised)
 
 
+@pytest.mark.slow
 def test_wrong_shapes_and_types_are_counted_and_named() -> None:
     state = dict(model("resnet18").state_dict())
     state["conv1.weight"] = torch.zeros(64, 1, 7, 7)
@@ -191,6 +194,7 @@ def test_the_older_names_of_torchvisions_vit_files_are_read() -> None:
         body(CATALOGUE["vit_b_16"], old, "mine")
 
 
+@pytest.mark.slow
 def test_positions_of_any_square_grid_are_kept_for_build_to_resize() -> None:
     tensors = vit_tensors(size=96)
     assert body(CATALOGUE["vit_b_16"], tensors, "mine")[POSITIONS].shape == (1, 37, 768)

@@ -120,6 +120,7 @@ def test_a_package_that_is_not_there_is_named(
         assert f"{name}: timm is not installed" in text
 
 
+@pytest.mark.slow
 def test_it_imports_nothing_heavy() -> None:
     code = (
         "import sys\nfrom search.cli.backbones import backbones\nbackbones()\n"

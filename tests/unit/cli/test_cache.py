@@ -185,6 +185,7 @@ def test_clear_removes_what_can_be_made_again_and_nothing_else(
     assert left == sorted(["aa.lock", "my-own.pth", WEIGHTS, "t.json"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["decoded", "activations", "weights"])
 def test_only_what_is_named_is_removed(
     filled: Path, kind: str, capsys: pytest.CaptureFixture[str]
@@ -217,6 +218,7 @@ def test_weights_that_go_are_named(filled: Path, capsys: pytest.CaptureFixture[s
     assert "search weights fetch SPACE" in printed
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_the_same_and_removes_nothing(
     filled: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -275,6 +277,7 @@ def test_a_file_is_no_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         assert "/file is not a folder\n  fix: --dir DIR" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["", "decoded", "activations/f0/light-0-00000"])
 def test_a_folder_without_permission_is_named(
     filled: Path, place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

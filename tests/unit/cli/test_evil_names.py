@@ -83,6 +83,7 @@ def _harmless(text: str) -> None:
     assert "owned" in text  # it is shown, not dropped
 
 
+@pytest.mark.slow
 def test_every_name_comes_through_the_data_exactly(table: ImageTable) -> None:
     assert table.classes == tuple(sorted(EVIL))
     assert set(table.counts().values()) != {0}

@@ -56,6 +56,7 @@ def test_the_backbone_is_bare_and_inactive_settings_are_left_out() -> None:
     assert settings(point, names) == "resnet50  lr 0.001"
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(width=32), max_size=20))
 def test_a_sparkline_has_one_mark_per_value(values: list[float]) -> None:
     assert len(spark(values)) == len(values)

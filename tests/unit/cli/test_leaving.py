@@ -30,6 +30,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
     "act", ["del node", "signal.raise_signal(number)"], ids=["in_a_callback", "anywhere"]

@@ -48,6 +48,7 @@ def refused(url: str) -> tuple[str, str]:
     return problem.fact, problem.fix
 
 
+@pytest.mark.slow
 def test_models_of_another_database_are_offered_from_there(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -59,6 +60,7 @@ def test_models_of_another_database_are_offered_from_there(
     assert f"not here: {fact}" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_models_of_a_study_that_is_gone_are_offered_from_nowhere(folder: Path) -> None:
     url = study("studies", folder)
     Path("studies.db").unlink()
@@ -69,6 +71,7 @@ def test_models_of_a_study_that_is_gone_are_offered_from_nowhere(folder: Path) -
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_owner_file_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     url = study("studies", folder)
     (folder / OWNER).write_text("{")

@@ -28,6 +28,7 @@ def run(items: list[str], workers: int | None) -> list[object]:
     return [results[index] for index in range(len(items))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [None, 1, 2])
 def test_every_item_comes_once_with_its_index(workers: int | None) -> None:
     assert run([f"{n} * 2" for n in range(70)], workers) == [n * 2 for n in range(70)]
@@ -37,16 +38,19 @@ def test_nothing_to_do_starts_nothing() -> None:
     assert run([], 2) == []
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_process_costs_that_item_alone() -> None:
     items = [DIE if n in (3, 21) else str(n) for n in range(40)]
     assert run(items, 2) == [f"died of {DIE}" if n in (3, 21) else n for n in range(40)]
 
 
+@pytest.mark.slow
 def test_what_the_function_raises_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         run(["1", "1 / 0"], 2)
 
 
+@pytest.mark.slow
 def test_an_iteration_that_is_given_up_leaves_no_process() -> None:
     before = set(multiprocessing.active_children())
     iteration = each(eval, ["1"] * 40, crashed=died, workers=2)
@@ -79,6 +83,7 @@ def test_children_end_with_a_parent_that_is_killed() -> None:
         parent.wait()
 
 
+@pytest.mark.slow
 def test_where_no_child_can_start_the_work_is_done_here(tmp_path: Path) -> None:
     script = tmp_path / "script.py"  # without a guard: importing it starts it again
     script.write_text(

@@ -175,6 +175,7 @@ def test_all_parts_given_are_left_as_they_are() -> None:
     assert assign_parts(images, SPLIT) == tuple(images)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(counts=counts_of_classes, count=st.integers(24, 80), seed=st.integers(0, 9))
 def test_a_subset_has_its_size_and_keeps_classes_and_shares(
@@ -226,6 +227,7 @@ def test_apportioned_numbers_sum_up_and_are_within_one_of_exact(
         assert all(number >= 2 for number in kept.values())
 
 
+@pytest.mark.slow
 def test_many_images_are_split_exactly() -> None:
     images = found(dict.fromkeys("abcdefghij", 1_000))
     assert [sum(part.values()) for part in tally(assign_parts(images, SPLIT)).values()] == [

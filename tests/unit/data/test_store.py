@@ -149,6 +149,7 @@ def other_shape(path: Path) -> None:
     header.write_text(json.dumps({**content, "shape": [1, 2, 3, 3]}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "said"),
     [

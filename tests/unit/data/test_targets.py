@@ -306,6 +306,7 @@ def prepared(
     ).table
 
 
+@pytest.mark.slow
 def test_a_table_of_values_comes_back_exactly_with_its_unit(tmp_path: Path) -> None:
     values = [f"{number / 7}" for number in range(12)]
     table = prepared(tmp_path, "regression", values, unit="kg")
@@ -318,6 +319,7 @@ def test_a_table_of_values_comes_back_exactly_with_its_unit(tmp_path: Path) -> N
     assert ((train - scale.mean) / scale.std).std() == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_a_table_of_several_classes_comes_back_exactly(tmp_path: Path) -> None:
     table = prepared(tmp_path, "multilabel", ["cat", "cat|dog", "", "dog"] * 4)
     save_table(table, tmp_path / "t.json")
@@ -326,6 +328,7 @@ def test_a_table_of_several_classes_comes_back_exactly(tmp_path: Path) -> None:
     assert targets_of(table, table.rows).sum(axis=0).tolist() == [8.0, 8.0]
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_of_the_labels_whichever_task_they_are_of(tmp_path: Path) -> None:
     table = prepared(tmp_path, "multilabel", ["cat", "cat|dog", "", "dog"] * 4)
     first, *others = table.rows
@@ -333,6 +336,7 @@ def test_the_fingerprint_is_of_the_labels_whichever_task_they_are_of(tmp_path: P
     assert fingerprint([other, *others], table.classes) != table.fingerprint
 
 
+@pytest.mark.slow
 def test_ten_values_are_enough(tmp_path: Path) -> None:
     table = prepared(tmp_path, "regression", [f"{number}" for number in range(10)])
     assert table.counts() == {"train": 6, "val": 2, "test": 2}
@@ -344,6 +348,7 @@ def test_fewer_images_of_values_than_are_needed_are_refused_as_asked_for(tmp_pat
         prepared(tmp_path, "regression", values, max_images=9)
 
 
+@pytest.mark.slow
 def test_values_of_which_train_has_one_alone_are_refused(tmp_path: Path) -> None:
     # Equal values share a bin, in which path and seed decide.
     equal = [replace(image, path=f"{n}.png") for n, image in enumerate(with_values([5.0] * 20))]
@@ -353,6 +358,7 @@ def test_values_of_which_train_has_one_alone_are_refused(tmp_path: Path) -> None
         prepared(tmp_path, "regression", values)
 
 
+@pytest.mark.slow
 def test_two_groups_cannot_fill_three_parts_and_the_groups_are_counted(tmp_path: Path) -> None:
     prepared(tmp_path, "regression", [f"{number}" for number in range(12)])
     lines = ["path,label,group", *(f"{n}.png,{n},g{n % 2}" for n in range(12))]

@@ -331,6 +331,7 @@ def test_what_a_worker_cannot_write_is_said_once(tmp_path: Path) -> None:
     assert "cannot be written" in notes[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 2, 40, 41, 999, 1000, 1500, 21_841])
 def test_a_matrix_of_any_size_is_drawn_within_bounds(classes: int) -> None:
     names = [f"{'long ' * 20}\n{number}" for number in range(classes)]

@@ -37,6 +37,7 @@ def test_hostile_names_are_plain_text_in_markdown(text: str) -> None:
     assert html_library.unescape(shown) == escape.visible(text)
 
 
+@pytest.mark.slow
 @given(st.text())
 def test_markdown_is_one_line_that_reads_as_the_visible_text(text: str) -> None:
     shown = escape.markdown(text)

@@ -63,6 +63,7 @@ def test_images_that_are_decoded_on_the_way_give_the_same(job: ProbeJob, probe: 
     assert streamed.in_flight == 0
 
 
+@pytest.mark.slow
 def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(
     job: ProbeJob, probe: Probe
 ) -> None:
@@ -75,6 +76,7 @@ def test_it_learns_what_colour_a_patch_has_and_is_the_same_again(
     assert seen[-1] == (36, 36)
 
 
+@pytest.mark.slow
 def test_it_is_a_standardised_logistic_regression_with_the_strength_best_on_validation(
     job: ProbeJob, probe: Probe
 ) -> None:
@@ -96,6 +98,7 @@ def test_it_is_a_standardised_logistic_regression_with_the_strength_best_on_vali
     assert probe.value == pytest.approx(min(values.values()), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_no_test_label_and_no_test_image_changes_what_is_fitted(
     job: ProbeJob, probe: Probe
 ) -> None:

@@ -45,6 +45,7 @@ class _Fixed(np.random.Generator):
         return np.broadcast_to(np.rint(n * np.asarray(pvals)).astype(np.int64), (size, len(pvals)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 @given(
     seed=st.integers(0, 10_000),
@@ -88,6 +89,7 @@ def test_the_interval_is_that_of_resampling_images_within_their_class(
     )
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_95_times_in_100() -> None:
     truth = 0.8
     covered = 0
@@ -119,6 +121,7 @@ def test_a_model_minus_itself_is_zero_and_within_noise(metric: Metric) -> None:
     assert not same.better
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_a_much_better_model_is_better_in_the_metrics_own_direction(metric: Metric) -> None:
     good, labels = _case(2, 300, 3, skill=4)
@@ -221,6 +224,7 @@ def test_results_of_earlier_versions_are_still_read() -> None:
     assert earlier.to_json() == document
 
 
+@pytest.mark.slow
 def test_2000_resamples_of_10000_images_take_less_than_a_second() -> None:
     found, labels = _case(0, 10_000, 10)
     began = time.process_time()
@@ -244,6 +248,7 @@ def test_what_cannot_be_measured_is_refused(
         measure(probabilities, labels, ("a", "b"), seed=0)
 
 
+@pytest.mark.slow
 def test_reports_results_and_cards_need_no_torch() -> None:
     code = (
         "import sys, search.export.report, search.export.results, search.export.card, "

@@ -64,6 +64,7 @@ def listed(address: str) -> tuple[int, list[dict[str, object]]]:
     return number, json.loads(get(f"{address}/api/studies/{number}")[2])["trials"]
 
 
+@pytest.mark.slow
 def test_each_trial_lists_its_files_once_and_the_dashboard_gives_them(address: str) -> None:
     assert b'"artifact_is_available": true' in get(f"{address}/api/meta")[2]
     study, trials = listed(address)

@@ -92,6 +92,7 @@ def test_plots_are_drawn(base: str) -> None:
     assert ask(f"{base}/api/studies/{number}/param_importances")[0] == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_writes_are_refused(url: str, base: str, method: str) -> None:
     assert ask(f"{base}/api/studies/1", method=method)[0] == 405

@@ -116,6 +116,7 @@ def test_other_facts_under_the_same_name_are_refused(
     open_in(storage, specify(), facts)
 
 
+@pytest.mark.slow
 def test_what_may_change_is_stored_anew(
     tmp_path: Path, specify: Specify, facts: StudyFacts
 ) -> None:

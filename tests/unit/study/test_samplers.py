@@ -64,6 +64,7 @@ def draw(proposer: Proposer, trials: int, value: Callable[[Drawn], float]) -> li
     return drawn
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 def test_every_draw_is_an_active_point_on_its_steps(specify: Specify, sampler: str) -> None:
     drawn = draw(

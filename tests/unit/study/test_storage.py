@@ -131,6 +131,7 @@ def test_results_are_synced_to_the_disk_before_they_count(tmp_path: Path) -> Non
     closed(storage)
 
 
+@pytest.mark.slow
 def test_writes_together_land_whole_or_not_at_all(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
     storage, other = connect(url), connect(url)

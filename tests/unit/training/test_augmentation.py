@@ -28,6 +28,7 @@ def _sides(draws: Draws) -> tuple[np.ndarray, np.ndarray]:
     return np.abs(draws.affine[:, 0, 0]), draws.affine[:, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", sorted(set(RECIPES) - {"custom"}))
 def test_half_of_the_images_are_flipped(policy: str) -> None:
     draws = _draws(policy)

@@ -47,6 +47,7 @@ def test_the_error_by_hand() -> None:
     assert ours.error == pytest.approx((0.5 * 1 + abs(0.7 - 0.5) * 2) / 3)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 999), images=st.integers(1, 60), classes=st.integers(2, 5))
 def test_what_is_said_of_validation_images(seed: int, images: int, classes: int) -> None:

@@ -92,6 +92,7 @@ def test_decoded_images_of_another_table_are_refused() -> None:
         trial_data(_table(), np.zeros((3, 5, 5, 3), np.uint8))
 
 
+@pytest.mark.slow
 def test_the_torch_free_leaves_import_no_torch() -> None:
     lines = [f"import search.training.{name}" for name in LIGHT]
     lines.append("import sys; assert not {'torch', 'sklearn', 'ray'} & set(sys.modules)")

@@ -136,6 +136,7 @@ def test_each_phase_reads_the_store_at_its_own_depth_to_the_same_curve(
     assert curve(config, prefix=_stored(tmp_path)) == off
 
 
+@pytest.mark.slow
 def test_what_a_phase_kept_in_memory_is_given_back_when_the_next_begins(
     other: Other, data: TrialData
 ) -> None:
@@ -169,6 +170,7 @@ def test_the_phases_differ_from_training_all_from_the_start(other: Other, curve:
     assert curve(other(unfreeze_depth=0, finetune="gradual")) == alone
 
 
+@pytest.mark.slow
 def test_the_head_phase_is_that_of_a_trial_of_the_head_alone(other: Other, curve: Curve) -> None:
     deep = curve(other(finetune="head_then_partial", unfreeze_depth=2, head_epochs=2))
     alone = curve(other(unfreeze_depth=0))

@@ -40,6 +40,7 @@ def gradients(staged: Staged) -> tuple[dict[str, Tensor], int]:
     return found, sum(kept.values())
 
 
+@pytest.mark.slow
 def test_gradients_are_the_same_to_the_last_bit_from_less_memory() -> None:
     own, own_bytes = gradients(net())
     leaner = net()
@@ -82,6 +83,7 @@ def learn(staged: Staged, images_BCHW: Tensor) -> dict[str, Tensor]:
 
 
 # ReLU6, ReLU (a residual is added in its place), Hardswish and ReLU, SiLU.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "backbone", ["mobilenet_v2", "resnet18", "mobilenet_v3_small", "efficientnet_b0"]
 )
@@ -141,6 +143,7 @@ def test_an_output_that_was_changed_since_is_kept_as_it_is() -> None:
     assert torch.equal(found[0], found[1])
 
 
+@pytest.mark.slow
 def test_nothing_is_held_once_the_gradients_are_there() -> None:
     staged = net()
     keep_less(staged.model)

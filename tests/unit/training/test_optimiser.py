@@ -209,6 +209,7 @@ def test_adamw_takes_its_decay_off_the_weight_and_not_into_the_gradient(
     assert [float(value) for value in found] == pytest.approx([0.95 - 0.1, 1 - 0.1])
 
 
+@pytest.mark.slow
 def test_l1_moves_weights_to_zero_by_lr_times_it_and_no_bias(
     other: Callable[..., TrialConfig],
 ) -> None:

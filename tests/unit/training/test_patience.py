@@ -144,6 +144,7 @@ def test_a_trial_ends_after_the_epochs_that_did_not_improve_and_keeps_its_best(
     assert [(r.epoch, r.stopped_early) for r in cut] == [(r.epoch, r.stopped_early) for r in found]
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_no_early_end(other: Other, data: Any, tmp_path: Path) -> None:
     config = other(unfreeze_depth=0, lr=1.0, epochs=3, warmup=0.0)
     found = _train(config, data, tmp_path, patience=PatienceSpec(epochs=2))

@@ -42,6 +42,7 @@ def test_the_assembled_model_gives_the_recorded_metrics_to_the_bit(
         assert metrics(found, data.val.labels) == best.metrics
 
 
+@pytest.mark.slow
 def test_the_assembled_model_differs_by_the_rounding_of_frozen_blocks_alone(
     other: Callable[..., TrialConfig], curve: Callable[..., object], data: TrialData, tmp_path: Path
 ) -> None:
@@ -54,6 +55,7 @@ def test_the_assembled_model_differs_by_the_rounding_of_frozen_blocks_alone(
     assert metrics(found, data.val.labels)["loss"] == pytest.approx(best.metrics["loss"], rel=5e-3)
 
 
+@pytest.mark.slow
 def test_weights_of_another_file_are_refused(
     config: TrialConfig, curve: Callable[..., object], tmp_path: Path
 ) -> None:

@@ -165,6 +165,7 @@ def test_strengths_are_torchvisions(theirs: Any, bins: int, wide: bool, size: in
     assert compared == 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "magnitude"), [(1, 0), (2, 9), (4, 30)])
 def test_randaugment_draws_each_operation_evenly_at_one_strength(
     count: int, magnitude: int
@@ -300,6 +301,7 @@ def test_the_stated_share_of_views_is_erased_and_more_of_them_where_it_is_higher
     assert (whole[:, 2] > 0).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_rectangles_have_torchvisions_distribution() -> None:
     ours = _erased(1.0)
     ours = ours[ours[:, 2] > 0]

@@ -42,12 +42,14 @@ def test_reset_puts_back_what_a_trial_may_have_changed() -> None:
     assert _numbers() == fresh
 
 
+@pytest.mark.slow
 def test_an_open_autocast_is_said() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert reset(threads=1) == ("autocast is on for the CPU",)
     assert reset(threads=1) == ()
 
 
+@pytest.mark.slow
 def test_a_trial_leaves_nothing_behind(config: object, curve: Callable[..., object]) -> None:
     reset(threads=1)
     curve(config, stop=1)

@@ -52,6 +52,7 @@ def path(tmp_path: Path) -> Path:
     return found
 
 
+@pytest.mark.slow
 @given(
     shape=st.lists(st.integers(1, 5), min_size=1, max_size=3),
     count=st.integers(1, 9),

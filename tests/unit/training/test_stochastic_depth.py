@@ -47,6 +47,7 @@ def test_the_last_layers_probability_is_the_setting_and_earlier_ones_fall_in_pro
     assert len(steps) == 1
 
 
+@pytest.mark.slow
 def test_below_zero_is_the_architectures_own_and_zero_skips_nothing() -> None:
     staged = _staged("efficientnet_b0")
     before = _probabilities(staged)
@@ -63,6 +64,7 @@ def test_below_zero_is_the_architectures_own_and_zero_skips_nothing() -> None:
     assert torch.equal(staged(images), first)
 
 
+@pytest.mark.slow
 def test_frozen_blocks_skip_nothing() -> None:
     staged = _staged("efficientnet_b0")
     set_stochastic_depth(staged, 0.9)
@@ -88,6 +90,7 @@ def test_a_trial_changes_with_the_probability_and_with_nothing_else(
     assert curve(same) == own
 
 
+@pytest.mark.slow
 def test_a_backbone_without_it_is_told_and_trains_as_before(other: Other, curve: Curve) -> None:
     notes: list[str] = []
     plain = curve(other(epochs=1), note=notes.append)

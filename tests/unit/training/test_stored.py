@@ -51,6 +51,7 @@ def test_stored_features_are_those_that_are_computed(
             assert found.dtype == wanted.dtype
 
 
+@pytest.mark.slow
 def test_what_is_stored_is_not_computed_again(
     data: TrialData, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ def test_what_is_stored_is_not_computed_again(
     assert not seen
 
 
+@pytest.mark.slow
 def test_one_forward_pass_fills_every_boundary_that_is_wanted(
     data: TrialData, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +92,7 @@ def test_only_wanted_boundaries_are_stored(data: TrialData, tmp_path: Path) -> N
     assert {entry.path.name[:2] for entry in entries(tmp_path)} == {"b5"}
 
 
+@pytest.mark.slow
 def test_another_split_of_the_same_images_computes_only_what_is_new(
     data: TrialData, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +140,7 @@ def test_evaluation_is_shared_between_policies(
     assert not seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value"),
     [

@@ -25,6 +25,7 @@ def test_without_room_the_features_are_computed(data: TrialData, tmp_path: Path)
         assert sum(entry.bytes for entry in entries(tmp_path / str(budget))) <= budget
 
 
+@pytest.mark.slow
 def test_views_that_do_not_fit_are_computed_and_the_others_stay(
     data: TrialData, tmp_path: Path
 ) -> None:
@@ -41,6 +42,7 @@ def test_views_that_do_not_fit_are_computed_and_the_others_stay(
     assert any("2 of 4 views" in each.text for each in store.settings.worth.decisions())
 
 
+@pytest.mark.slow
 def test_a_view_that_is_known_not_to_be_stored_is_computed_once(
     data: TrialData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +58,7 @@ def test_a_view_that_is_known_not_to_be_stored_is_computed_once(
     assert sum(seen) == 2 * -(-len(rows) // 16) * 16
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_goes_first_and_what_is_held_stays(
     data: TrialData, tmp_path: Path
 ) -> None:

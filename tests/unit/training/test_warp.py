@@ -185,6 +185,7 @@ DRAWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [pytest.param(None, id="none"), *DRAWN])
 def test_a_view_is_the_same_to_the_bit_in_any_company(
     photos: np.ndarray, recipe: Recipe | None

@@ -80,6 +80,7 @@ def test_without_a_scheduler_nothing_is_stopped_before_the_last_epoch() -> None:
             assert scheduler.judge(trial, epoch, 1.0 / (ord(name) * epoch)).keeps
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(st.floats(0, 1), min_size=1, max_size=30),
     maximize=st.booleans(),

@@ -71,6 +71,7 @@ def _refused(recorder: Recorder, folder: Path, url: str) -> tuple[str, str]:
     return problem.fact, problem.fix
 
 
+@pytest.mark.slow
 def test_the_folder_of_another_databases_study_is_refused_and_left_as_it_is(
     tmp_path: Path, folder: Path
 ) -> None:
@@ -82,6 +83,7 @@ def test_the_folder_of_another_databases_study_is_refused_and_left_as_it_is(
     assert fix == f"--name flowers-2, or, if those models are not needed: rm -r {folder}"
 
 
+@pytest.mark.slow
 def test_it_is_refused_before_the_second_study_is_made(tmp_path: Path, folder: Path) -> None:
     first, second = _url(tmp_path, "first"), _url(tmp_path, "second")
     settle_in(_study(first), folder, storage=first)
@@ -145,6 +147,7 @@ def _made_before(recorder: Recorder) -> StudyView:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_made_before_there_were_owners_is_adopted_where_its_trials_fit(
     tmp_path: Path, folder: Path
 ) -> None:

@@ -117,11 +117,13 @@ def test_it_is_made_ready_once_for_all_workers_of_a_run(
     assert "listing images" in said
 
 
+@pytest.mark.slow
 def test_where_there_is_no_cluster_a_job_stays_as_it_is(make_job: MakeJob) -> None:
     job = replace(make_job(), abroad=None)
     assert at_home(job, env={}) is job
 
 
+@pytest.mark.slow
 def test_a_folder_that_a_node_does_not_have_is_named(
     make_job: MakeJob, images: Path, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_a_folder_that_a_node_does_not_have_is_named(
     assert str(images) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_weights_other_than_the_drivers_are_refused(make_job: MakeJob, tmp_path: Path) -> None:
     weights = tmp_path / "shared/weights.safetensors"
     weights.parent.mkdir()

@@ -71,6 +71,7 @@ def test_asking_more_cpus_than_any_node_has_is_said() -> None:
     assert allocation.lacking == "waiting for CPUs: asked 6 for a trial, the cluster has 8"
 
 
+@pytest.mark.slow
 @given(
     nodes=st.lists(
         st.builds(NodeSize, cpus=st.integers(1, 128), gpus=st.integers(0, 8)),
