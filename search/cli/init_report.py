@@ -66,9 +66,12 @@ def _classes(found: Survey, start: Start) -> list[str]:
             f"and {len(counts) - SHOWN:,} more; the smallest is {printable(few[0])}, {few[1]:,}"
         )
     if start.imbalance >= UNEVEN:
+        why = "accuracy would flatter, balanced_accuracy does not"
+        if start.data.task == "multilabel":
+            why = "micro_f1 would go by the large ones, mAP counts all alike"
         lines.append(
             f"the largest class has {start.imbalance:.1f} times as many images as the smallest: "
-            "accuracy would flatter, balanced_accuracy does not"
+            f"{why}"
         )
     return lines
 

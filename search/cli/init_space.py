@@ -75,7 +75,8 @@ def choose(
         f"{quantity(learnt, 'image')} to learn from, {'fewer than' if few else 'at least'} {FEW:,}"
     )
     size, size_why = _size(found, machine)
-    counts = class_counts(found.good) if data.task != "regression" else Counter()
+    counts = class_counts(found.good) if data.task != "regression" else Counter[str]()
+    del counts[""]  # images in no class, of several: none that could be rare
     source = data.manifest or data.path or data.sample or ""
     return Start(
         data=data,
@@ -190,7 +191,7 @@ def _space(start: Start) -> list[str]:
         ]
     if start.data.task == "regression":
         lines.append(_line("  label_smoothing: null", "the preset's changes nothing for numbers"))
-    if start.imbalance >= UNEVEN and start.data.task == "multiclass":
+    if start.imbalance >= UNEVEN:
         why = f"the largest class has {start.imbalance:.1f} times the images of the smallest"
         lines.append(_line("  class_imbalance: [none, auto]", why))
     if start.image_size is not None:

@@ -42,7 +42,8 @@ def remarks(run: Run, at_once: int) -> Iterator[str]:
         yield text if moves else f"{text}; what is stored of them serves evaluation alone"
     if config.stochastic_depth >= 0 and not has_stochastic_depth(run.staged):
         yield f"stochastic_depth does nothing: {config.backbone} has none"
-    if run.data.readout.task == "multiclass":
+    task = run.data.readout.task
+    if task != "regression":
         counts_K = class_counts(run.data.train.labels, run.staged.classes)
-        if chose := said(config.class_imbalance, counts_K):
+        if chose := said(task, config.class_imbalance, counts_K):
             yield chose

@@ -29,7 +29,13 @@ from search.training.optimiser import optimiser, unfreeze
 from search.training.phases import depth_at
 from search.training.prefix import Boundary, Prefix, PrefixFactory
 from search.training.recipe import recipe_of
-from search.training.sampling import Balance, balance_of, class_counts, class_weights
+from search.training.sampling import (
+    Balance,
+    balance_of,
+    class_counts,
+    class_weights,
+    side_weights,
+)
 from search.training.schedule import steps_per_epoch
 from search.training.stochastic_depth import set_stochastic_depth
 from search.training.task_losses import loss_for
@@ -93,13 +99,7 @@ def start(
 ) -> Run:
     """Build the model on its device, ready for its first epoch. Arguments as ``fit``'s."""
     target = torch.device(device)
-    weights_K = None
-    balance: Balance = "none"
-    if data.readout.task == "multiclass":
-        counts_K = class_counts(data.train.labels, classes)
-        balance = balance_of(config.class_imbalance, counts_K)
-        if balance == "weights":
-            weights_K = torch.from_numpy(class_weights(counts_K)).float().to(target)
+    balance, by_class = _balanced(config, data, classes, target)
     staged = build(
         config.backbone,
         classes=classes,
@@ -140,7 +140,7 @@ def start(
         optimiser=optimiser(staged, config),
         ema=_ema(staged, config),
         prefix=prefix(boundary),
-        loss=loss_for(data.readout.task, config, weights_K),
+        loss=loss_for(data.readout.task, config, by_class),
         balance=balance,
         device=target,
         weights_hash=weights_hash,
@@ -174,6 +174,22 @@ def enter(run: Run, epoch: int) -> None:
             activations=run.config.activations,
         )
     )
+
+
+def _balanced(
+    config: TrialConfig, data: TrialData, classes: int, device: torch.device
+) -> tuple[Balance, Tensor | None]:
+    """What is done about classes with few images, and the loss's weights where it is those."""
+    task = data.readout.task
+    if task == "regression":
+        return "none", None
+    counts_K = class_counts(data.train.labels, classes)
+    balance = balance_of(task, config.class_imbalance, counts_K)
+    if balance != "weights":
+        return balance, None
+    several = task == "multilabel"
+    weights = side_weights(counts_K, len(data.train)) if several else class_weights(counts_K)
+    return balance, torch.from_numpy(weights).float().to(device)
 
 
 def _ema(staged: Staged, config: TrialConfig) -> Ema | None:

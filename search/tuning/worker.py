@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,6 +26,7 @@ from search.data.cache import Room, default_budget, hold
 from search.data.images import DecodedForm
 from search.data.store import BadStore, decoded_side, open_decoded
 from search.data.streamed import StreamedImages, stored_or_streamed
+from search.data.targets import targets_of
 from search.training.config import TrialConfig
 from search.training.fit import fit
 from search.training.inputs import Pixels, TrialData, trial_data
@@ -134,10 +134,11 @@ class Worker:
 
     def balance(self, config: TrialConfig) -> Balance | None:
         """What ``class_imbalance: auto`` comes to; None where nothing was left to it."""
-        if config.class_imbalance != "auto" or self._table.task != "multiclass":
+        table = self._table
+        if config.class_imbalance != "auto" or table.task == "regression":
             return None
-        labels_N = np.array([row.label for row in self._table.part("train")])
-        return balance_of("auto", class_counts(labels_N, len(self._table.classes)))
+        labels = targets_of(table, table.part("train"))
+        return balance_of(table.task, "auto", class_counts(labels, len(table.classes)))
 
     def _data(
         self, config: TrialConfig, interpolation: str, note: Callable[[str], None]

@@ -55,11 +55,12 @@ LOSS_SETTINGS = (
         kind="choice",
         default="none",
         choices=IMBALANCE,
-        meaning="weights (in the loss, by 1 / images of the class), sampler (as many images of "
-        "each class in an epoch), auto (by the counts: none below 2 times as many "
-        "images of the largest class as of the smallest, weights up to 10 times, sampler "
-        "above) or none",
-        condition="the task is multiclass",
+        meaning="one class an image: weights (in the loss, by 1 / images of the class), sampler "
+        "(as many images of each class in an epoch), auto (by the counts: none below 2 times as "
+        "many images of the largest class as of the smallest, weights up to 10 times, sampler "
+        "above) or none; several: weights (in the loss, an image in a class by images not in "
+        "it / in it, up to 100), auto (none below 2 times, weights from there) or none",
+        condition="the task is not regression",
         source="Buda, Maki and Mazurowski, A systematic study of the class imbalance problem in "
         "convolutional neural networks, Neural Networks 2018",
     ),

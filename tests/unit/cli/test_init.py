@@ -119,6 +119,32 @@ def test_classes_sizes_and_balance_are_told(
 
 
 @pytest.mark.parametrize(
+    ("labels", "times"),
+    [
+        pytest.param(["cat", "cat", "cat", "cat|dog"], 4.0, id="uneven"),
+        # Images in no class, of which there are fewer than dogs, are no class.
+        pytest.param([*["cat|dog"] * 11, ""], 1.0, id="even"),
+    ],
+)
+def test_what_can_be_done_about_rare_classes_is_proposed_for_several_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: list[str], times: float
+) -> None:
+    rows = ["path,label"]
+    for index in range(24):
+        scene(tmp_path / "photos" / f"{index}.png", index)
+        rows.append(f"photos/{index}.png,{labels[index % len(labels)]}")
+    (tmp_path / "list.csv").write_text("\n".join(rows))
+    search("init", "study", "--data", "list.csv")
+    said = capsys.readouterr().out
+    loaded = written()
+    assert loaded.spec.data.task == "multilabel"
+    assert not [each.fact for each in loaded.warnings if each.level == "warning"]
+    assert ("class_imbalance" in loaded.spec.space) == (times > 3)
+    assert (f"{times:.1f} times as many images as the smallest" in said) == (times > 3)
+    assert ("mAP counts all alike" in said) == (times > 3)
+
+
+@pytest.mark.parametrize(
     ("side", "size", "why"),
     [
         pytest.param(64, 64, "about 64: more would be invented", id="as_they_are"),
@@ -147,6 +173,7 @@ def test_damaged_images_are_listed_and_left_out(
     assert written().spec.data.max_bad == 2
 
 
+@pytest.mark.slow
 def test_copies_and_near_copies_are_found_also_across_parts_and_classes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -272,6 +299,7 @@ def test_few_images_with_a_number_each_are_no_classes(
     assert capsys.readouterr().out.splitlines()[0] == "list: 10 images, regression, in cm"
 
 
+@pytest.mark.slow
 def test_task_and_unit_can_be_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest(tmp_path, ["1", "2", "3"] * 8)
     search("init", "study", "--data", "list.csv", "--task", "regression", "--unit", "cm: a")
@@ -293,6 +321,7 @@ def test_images_of_the_folder_itself_are_meant_where_none_are_named(tmp_path: Pa
     assert written(Path("flowers")).spec.data.path == str(tmp_path / "flowers")
 
 
+@pytest.mark.slow
 def test_nothing_is_replaced_without_force(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,6 +335,7 @@ def test_nothing_is_replaced_without_force(
     assert written().spec.name == "flowers"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -342,6 +372,7 @@ def test_what_cannot_be_used_is_refused_and_nothing_is_written(
     assert not list(tmp_path.rglob("space.yaml"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["a b # c: {d}", "quote'\"\\s", "n\u00e4m\u2028e\x85", "yes", "\U0001f33b"]
 )

@@ -94,6 +94,13 @@ def test_every_metric_of_a_task_can_be_its_objective(read: Read, task: Task) -> 
             "cross_entropy",
             id="loss_of_numbers",
         ),
+        pytest.param(
+            "data: {manifest: m.csv, task: multilabel}\nspace: {class_imbalance: sampler}\n",
+            2,
+            "class_imbalance: sampler is not for data.task multilabel",
+            "weights, or auto",
+            id="sampler_of_several_classes",
+        ),
     ],
 )
 def test_what_does_not_fit_the_task_is_refused_where_it_stands(
@@ -114,6 +121,20 @@ def test_a_setting_that_changes_nothing_in_the_task_is_told(read: Read) -> None:
     )
     (warning,) = (each for each in read(text).warnings if each.level == "warning")
     assert warning.fact == "label_smoothing changes nothing in the task regression"
+
+
+@pytest.mark.parametrize("choice", ["weights", "auto", "sampler"])
+def test_rare_classes_are_of_no_matter_to_numbers_and_that_is_told(read: Read, choice: str) -> None:
+    text = CSV.format(task="regression") + f"space: {{class_imbalance: {choice}, lr: [0.1, 1]}}\n"
+    (warning,) = (each for each in read(text).warnings if each.level == "warning")
+    assert warning.fact == "class_imbalance changes nothing in the task regression"
+
+
+def test_weights_of_several_classes_are_nothing_to_tell_of(read: Read) -> None:
+    text = CSV.format(task="multilabel") + (
+        "space: {class_imbalance: [none, weights, auto], lr: {float: [1.0e-4, 1]}}\n"
+    )
+    assert read(text).warnings == ()
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -18,12 +18,14 @@ from search.training.config import TrialConfig
 from search.training.fit import fit
 from search.training.inputs import Examples, TrialData
 from search.training.sampling import (
+    MOST_WEIGHT,
     balance_of,
     balanced_order,
     class_counts,
     class_weights,
     order,
     said,
+    side_weights,
 )
 from search.training.stored import StoredPrefix, StoreSettings
 from search.training.worth import Worth
@@ -59,11 +61,77 @@ def uneven(train: int = 40, rare: int = 4) -> TrialData:
 )
 def test_auto_goes_by_the_counts_and_is_said(counts: list[int], auto: str) -> None:
     counts_K = np.array(counts)
-    assert balance_of("auto", counts_K) == auto
-    assert said("auto", counts_K).startswith(f"class_imbalance: auto is {auto}: ")
+    assert balance_of("multiclass", "auto", counts_K) == auto
+    assert said("multiclass", "auto", counts_K).startswith(f"class_imbalance: auto is {auto}: ")
     for choice in ("none", "weights", "sampler"):
-        assert balance_of(choice, counts_K) == choice
-        assert said(choice, counts_K) == ""
+        assert balance_of("multiclass", choice, counts_K) == choice
+        assert said("multiclass", choice, counts_K) == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "auto"),
+    [
+        pytest.param([50, 50, 0], "none", id="equal"),
+        pytest.param([199, 100], "none", id="below_2"),
+        pytest.param([200, 100], "weights", id="2"),
+        pytest.param([100_000, 100], "weights", id="no_sampler_above_10"),
+        pytest.param([0, 0], "none", id="no_image_in_any"),
+    ],
+)
+def test_auto_of_several_classes_goes_by_those_that_are_in_each(
+    counts: list[int], auto: str
+) -> None:
+    counts_K = np.array(counts)
+    assert balance_of("multilabel", "auto", counts_K) == auto
+    assert said("multilabel", "auto", counts_K).startswith(f"class_imbalance: auto is {auto}: ")
+    with pytest.raises(ValueError, match="'sampler' of the task multilabel"):
+        balance_of("multilabel", "sampler", counts_K)
+
+
+def test_images_in_several_classes_count_in_each() -> None:
+    targets_NK = np.array([[1, 0, 1], [1, 0, 0], [0, 0, 0]], dtype=np.float32)
+    assert class_counts(targets_NK, 3).tolist() == [2, 0, 1]
+    assert class_counts(np.array([0, 2, 0]), 4).tolist() == [2, 0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("count", "images", "without", "within"),
+    [
+        pytest.param(1, 4, 2 / 3, 2.0, id="by_hand"),  # 3 at 2/3 and 1 at 2: each side 2
+        pytest.param(3, 4, 2.0, 2 / 3, id="most_are_in_it"),
+        pytest.param(2, 4, 1.0, 1.0, id="half"),
+        pytest.param(0, 4, 1.0, 1.0, id="none"),
+        pytest.param(4, 4, 1.0, 1.0, id="all"),
+        # 999 to 1 is bounded by 100: (100 * 1 + 999) / 1000 = 1.099
+        pytest.param(1, 1000, 1 / 1.099, 100 / 1.099, id="a_rare_one_is_bounded"),
+        # 1 to 999 by 1 / 100: (999 / 100 + 1) / 1000 = 0.01099
+        pytest.param(999, 1000, 1 / 0.01099, 0.01 / 0.01099, id="and_so_is_its_opposite"),
+    ],
+)
+def test_the_sides_of_a_class_as_computed_by_hand(
+    count: int, images: int, without: float, within: float
+) -> None:
+    assert side_weights(np.array([count]), images)[:, 0] == pytest.approx([without, within])
+
+
+@given(
+    counts=st.lists(st.integers(0, 500), min_size=1, max_size=20),
+    images=st.integers(500, 900),
+)
+def test_both_sides_of_a_class_count_the_same_and_its_mean_is_1(
+    counts: list[int], images: int
+) -> None:
+    counts_K = np.array(counts)
+    without_K, within_K = side_weights(counts_K, images)
+    assert (without_K * (images - counts_K) + within_K * counts_K) / images == pytest.approx(
+        np.ones(len(counts))
+    )
+    outside_K = images - counts_K
+    both = (counts_K > 0) & (outside_K > 0)
+    bounded = (outside_K > MOST_WEIGHT * counts_K) | (counts_K > MOST_WEIGHT * outside_K)
+    equal = np.isclose(without_K * outside_K, within_K * counts_K)
+    assert equal[both & ~bounded].all()
+    assert (within_K == without_K)[~both].all()
 
 
 @given(st.lists(st.integers(0, 500), min_size=2, max_size=20).filter(any))
@@ -80,6 +148,7 @@ def test_weights_as_computed_by_hand() -> None:
     assert class_weights(np.array([3, 1, 0])) == pytest.approx([2 / 3, 2.0, 0.0])
 
 
+@pytest.mark.slow
 @given(
     labels=st.lists(st.integers(0, 6), min_size=1, max_size=80),
     seed=st.integers(0, 2**31 - 1),
@@ -180,6 +249,7 @@ def test_the_store_changes_nothing_where_images_are_repeated(
     assert curve(config, data=data, prefix=stored) == expected  # now read alone
 
 
+@pytest.mark.slow
 def test_auto_is_said_once_by_the_trial(other: Other) -> None:
     from search.backbones.catalogue import CATALOGUE
 
