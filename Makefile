@@ -33,7 +33,7 @@ check: $(STAMP)  ## ruff, mypy, import-linter and the fast tests; under a minute
 # their own, so that it is imported once.
 WHOLE = $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 FAST := -m "not slow and not thorough and not gpu and not browser" -x
-TORCH := tests/unit/backbones tests/unit/export tests/unit/training tests/unit/cli/test_hopeless.py
+TORCH := $(addprefix tests/unit/,backbones export training tuning cli/test_hopeless.py)
 
 check-torch: $(STAMP)
 	$(BIN)/pytest $(FAST) $(TORCH)
