@@ -132,7 +132,8 @@ def _in_vain(
             for _, point, _ in look.points
         )
     ]
-    if lacking and all(condition.param != "backbone" for condition in lacking):
+    offered = all(condition.values != () for condition in lacking)
+    if lacking and offered and all(condition.param != "backbone" for condition in lacking):
         fixes.append(", ".join(map(as_value, lacking)))
     return _Told(
         name=setting.name,

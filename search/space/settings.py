@@ -41,6 +41,12 @@ class Setting:
     acts: tuple[tuple[Condition, ...], ...] = ()
     """Where it does anything: where all conditions of one of these hold, a setting that is
     not named having its default. Empty for everywhere. Told in words by ``acting.py``."""
+    rests: tuple[tuple[Condition, ...], ...] = ()
+    """Where it does nothing all the same: where all conditions of one of these hold. Each
+    lists values; of a number, the lowest that it can have."""
+    below: str = ""
+    """The setting below whose value alone it does anything; both are whole numbers. At its
+    own default it does nothing, whatever that is."""
     lacking: tuple[str, ...] = ()
     """Patterns of the backbones' names that have nothing for it to act on. Of a backbone
     that none is like, nothing is said."""

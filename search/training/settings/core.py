@@ -22,6 +22,14 @@ DRAWN = (
 )
 """Where anything about an image is random: under every policy but ``none``."""
 
+STILL = (
+    Condition(param="augmentation", values=("custom",)),
+    *(Condition(param=name, values=(-1, 0)) for name in ("rotation", "scale", "crop", "colour")),
+    Condition(param="flip", values=("policy", "none")),
+    Condition(param="erasing", values=(0.0,)),
+)
+"""Where nothing is, under a policy that could: ``custom`` without a strength."""
+
 OWN_SIZE = 0
 """``image_size`` of 0 means the backbone's own size."""
 
@@ -134,6 +142,7 @@ CORE = (
         "views; 0 is one for each epoch",
         unit="views",
         acts=DRAWN,
+        rests=(STILL,),
     ),
     Setting(
         name="batch_size",

@@ -76,6 +76,7 @@ FINETUNING = (
         meaning="each trained block learns at this times the rate of the one nearer to the "
         "head; the last block at lr * backbone_lr_scale; 1 is one rate for all",
         acts=((Condition(param="unfreeze_depth", min=2),),),
+        rests=((Condition(param="backbone_lr_scale", values=(0.0,)),),),
         source="Clark et al., ELECTRA, ICLR 2020; Bao et al., BEiT, ICLR 2022",
     ),
 )

@@ -87,6 +87,7 @@ OPTIMISATION = (
         meaning="images that go through the model at once; their gradients add up to those of "
         "batch_size; 0 is the whole batch; trained batch-norm normalises each part by itself",
         unit="images",
+        below="batch_size",
         source="Goyal et al., Accurate, Large Minibatch SGD, 2017, arXiv:1706.02677, section 3",
     ),
     Setting(

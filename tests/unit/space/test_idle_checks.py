@@ -88,7 +88,6 @@ TABLE = {
             *(varied, "{augmentation: [light, heavy]}"),
         )
         for name, varied in {
-            "views": "{int: [0, 4]}",
             "rotation": "{int: [0, 30]}",
             "scale": "{int: [0, 30]}",
             "crop": "{int: [0, 30]}",
@@ -97,6 +96,10 @@ TABLE = {
             "erasing": "{float: [0.0, 0.5]}",
         }.items()
     },
+    "views": (
+        *("augmentation: light", "augmentation: none", "augmentation: [none, light, heavy]"),
+        *("{int: [0, 4]}", "{augmentation: [light, heavy]}"),
+    ),
     "stochastic_depth": (
         *("backbone: convnext_tiny", BACKBONES, "backbone: [resnet50, convnext_tiny]"),
         *("{float: [0.1, 0.3]}", "{backbone: convnext_tiny}"),
@@ -227,7 +230,8 @@ def test_a_default_is_passed_over_wherever_it_is_written(name: str, space: Space
             f"optimiser: [adamw, sgd]\n{DEPTHS}\n"
             "layer_decay: [{float: [0.5, 1.0], when: {unfreeze_depth: {max: 1}}}, {value: 1.0}]",
             [
-                "layer_decay does nothing here: it acts where unfreeze_depth is 2 or more",
+                "layer_decay does nothing here: it acts where unfreeze_depth is 2 or more, and "
+                "not where backbone_lr_scale is 0",
             ],
             id="varied_where_it_does_nothing_alone",
         ),
@@ -314,7 +318,7 @@ def test_what_is_told_leaves_the_study_as_it_was(read: Read) -> None:
 
 
 def _silent(name: str) -> Setting:
-    return replace(SETTINGS[name], acts=(), lacking=())
+    return replace(SETTINGS[name], acts=(), rests=(), below="", lacking=())
 
 
 def test_the_files_that_are_shipped_name_no_setting_in_vain() -> None:

@@ -17,7 +17,7 @@ from search.training.head import head_of
 from search.training.optimiser import optimiser
 from search.training.phases import depth_at
 from search.training.rates import peak_rates
-from search.training.recipe import recipe_of
+from search.training.recipe import Recipe, recipe_of
 from search.training.schedule import lr_factor
 from search.training.task_losses import loss_for
 from search.training.trained import moves_frozen
@@ -117,6 +117,48 @@ def test_it_changes_what_is_read_exactly_where_it_acts(name: str) -> None:
     for point, expected in zip(points, acts, strict=True):
         first, second = (reading(_config(**{**point, name: value})) for value in (one, other))
         assert (first != second) == expected, point
+
+
+def _settings_that_rest() -> set[str]:
+    return {name for name, row in SETTINGS.items() if row.rests or row.below}
+
+
+def test_every_setting_that_rests_is_looked_at() -> None:
+    assert _settings_that_rest() == {"layer_decay", "views", "micro_batch"}
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 0.1])
+def test_decay_of_a_rate_rests_where_the_rate_is_0(scale: float) -> None:
+    point: dict[str, Value] = {"unfreeze_depth": 5, "backbone_lr_scale": scale}
+    one, other = (_rates(_config(**point, layer_decay=value)) for value in (1.0, 0.5))
+    assert (one == other) == hold(SETTINGS["layer_decay"].rests, point)
+
+
+def test_views_rest_where_a_policy_draws_nothing() -> None:
+    deciding = SETTINGS["views"].rests[0]
+    tried: dict[str, tuple[Value, ...]] = {
+        "augmentation": ("light", "randaugment", "custom"),
+        "flip": ("policy", "none", "vertical"),
+        "erasing": (0.0, 0.1),
+    }
+    values = [tried.get(each.param, (-1, 0, 1)) for each in deciding]
+    points = [
+        dict(zip((each.param for each in deciding), point, strict=True))
+        for point in product(*values)
+    ]
+    assert len(points) == 3 * 3**4 * 3 * 2
+    for point in points:
+        drawn = recipe_of(_config(**point))
+        # A policy of its own whose strengths are all 0 is left out: nobody writes that.
+        if point["augmentation"] != "light":
+            assert (drawn == Recipe()) == hold(SETTINGS["views"].rests, point), point
+
+
+@pytest.mark.parametrize("batch_size", [8, 16])
+def test_parts_rest_where_they_are_no_smaller_than_the_batch(batch_size: int) -> None:
+    for micro_batch in (1, 7, 8, 15, 16, 17):
+        config = _config(batch_size=batch_size, micro_batch=micro_batch)
+        assert (config.at_once == batch_size) == (micro_batch >= batch_size)
 
 
 @pytest.fixture(scope="module")
