@@ -20,6 +20,7 @@ from search.space.points import values
 from search.space.reach import ancestors, in_force, joint
 from search.space.report import Report
 from search.space.settings import Setting, Value
+from search.space.spec import LOSSES_OF, Task
 
 MOST_TOLD = 5
 """Settings that are told one by one; the rest are named together."""
@@ -33,7 +34,9 @@ class _Told:
     fix: str = ""
 
 
-def check_idle(space: PlacedSpace, settings: Mapping[str, Setting], report: Report) -> None:
+def check_idle(
+    task: Task, space: PlacedSpace, settings: Mapping[str, Setting], report: Report
+) -> None:
     """Warn of what does nothing at any point, and note where a ``when`` is missing.
 
     A setting at its default is never told of, nor a fixed one that acts at some points.
@@ -51,7 +54,7 @@ def check_idle(space: PlacedSpace, settings: Mapping[str, Setting], report: Repo
         look = _Look.at(bare, setting, where, settings)
         inherited = param.place.file in report.inherited
         if look.acts == {False} and (look.varied or not inherited):
-            never.append(_in_vain(param, setting, look, settings))
+            never.append(_in_vain(task, param, setting, look, settings))
         elif look.acts == {True, False} and not inherited:
             partly += _without_when(param, look, bare, words(setting, settings))
     _tell(never, partly, report)
@@ -120,7 +123,11 @@ def _varies(domain: Domain) -> bool:
 
 
 def _in_vain(
-    param: PlacedParam, setting: Setting, look: _Look, settings: Mapping[str, Setting]
+    task: Task,
+    param: PlacedParam,
+    setting: Setting,
+    look: _Look,
+    settings: Mapping[str, Setting],
 ) -> _Told:
     """What does nothing at any point; the fix names what keeps it from that."""
     fixes = [f"remove {setting.name}"]
@@ -132,8 +139,7 @@ def _in_vain(
             for _, point, _ in look.points
         )
     ]
-    offered = all(condition.values != () for condition in lacking)
-    if lacking and offered and all(condition.param != "backbone" for condition in lacking):
+    if lacking and all(_can_be(condition, task) for condition in lacking):
         fixes.append(", ".join(map(as_value, lacking)))
     return _Told(
         name=setting.name,
@@ -141,6 +147,14 @@ def _in_vain(
         fact=f"{setting.name} does nothing here: it acts where {words(setting, settings)}",
         fix=", or write ".join(fixes),
     )
+
+
+def _can_be(condition: Condition, task: Task) -> bool:
+    """Whether a line can be offered under which it holds: another backbone is no small
+    thing, and a loss is one of the task's."""
+    if condition.param == "loss":
+        return not {*LOSSES_OF[task]}.isdisjoint(condition.values or ())
+    return condition.param != "backbone" and condition.values != ()
 
 
 def _without_when(param: PlacedParam, look: _Look, space: Space, where: str) -> list[_Told]:

@@ -237,7 +237,7 @@ class _Sections:
             self._check_search(spec, space)
             check_task(spec.data.task, space, report)
             check_weights(weights, spec.space, known, report, lenient=self._lenient)
-            check_idle(space, known.settings, report)
+            check_idle(spec.data.task, space, known.settings, report)
         return spec
 
     def _of(self, name: str) -> Node | None:

@@ -152,6 +152,23 @@ def test_a_setting_that_never_acts_is_warned_of_where_it_is(name: str, space: Sp
     assert problem.place.text[problem.place.column - 1 :].startswith(f"{name}:")
 
 
+@pytest.mark.parametrize(
+    ("task", "name", "fix"),
+    [
+        pytest.param("multilabel", "focal_gamma", ", or write loss: focal", id="a_loss_of_it"),
+        pytest.param("regression", "focal_gamma", "", id="a_loss_of_another"),
+        pytest.param("regression", "huber_delta", ", or write loss: huber", id="of_numbers"),
+        pytest.param("multilabel", "huber_delta", "", id="of_numbers_alone"),
+    ],
+)
+def test_the_fix_offers_no_loss_that_the_task_refuses(
+    task: str, name: str, fix: str, space: Space
+) -> None:
+    data = f"data: {{manifest: m.csv, task: {task}}}\n"
+    (problem,) = _told(space(f"{name}: 5", data=data))
+    assert problem.fix == f"remove {name}{fix}"
+
+
 @pytest.mark.parametrize("name", TABLE)
 def test_a_setting_that_is_varied_in_vain_at_some_points_is_told_the_when_it_lacks(
     name: str, space: Space
