@@ -61,6 +61,7 @@ def test_both_layers_come_from_the_heads_seed_alone() -> None:
         assert 0.5 * fan_in**-0.5 < one[part].weight.abs().max() <= fan_in**-0.5
 
 
+@pytest.mark.slow
 def test_at_depth_0_the_whole_head_is_trained_and_nothing_else() -> None:
     staged = built("resnet18", MLP)
     staged.set_mode(0, training=True)

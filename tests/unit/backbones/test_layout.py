@@ -194,6 +194,7 @@ def test_regnet_follows_the_resolution_though_it_cannot_be_made_without_memory()
     assert sides == [32, 16, 8, 4, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sides"),
     [

@@ -140,6 +140,7 @@ def test_a_head_in_the_state_is_ignored_even_with_as_many_classes() -> None:
         assert torch.equal(without(images()), staged(images()))
 
 
+@pytest.mark.slow
 def test_a_state_that_lacks_a_tensor_or_has_another_shape_is_a_broken_contract() -> None:
     state = random("mobilenet_v2").model.state_dict()
     with pytest.raises(ValueError, match=r"features\.0\.0\.weight"):

@@ -211,6 +211,7 @@ def test_tensors_that_timm_cannot_read_are_refused_without_the_network(
     assert asked == []
 
 
+@pytest.mark.slow
 def test_a_vit_at_another_size_gets_its_positions_resized() -> None:
     theirs = timm.create_model("test_vit", pretrained=False, img_size=160, dynamic_img_size=False)
     state = theirs.state_dict()

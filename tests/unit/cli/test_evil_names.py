@@ -89,6 +89,7 @@ def test_every_name_comes_through_the_data_exactly(table: ImageTable) -> None:
     assert set(table.counts().values()) != {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [None, 80])
 def test_the_final_report_shows_them_as_they_are(figures: TestResult, width: int | None) -> None:
     best = Best(

@@ -118,6 +118,7 @@ def test_classes_sizes_and_balance_are_told(
     assert "4.0 times as many images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("labels", "times"),
     [

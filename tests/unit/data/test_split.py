@@ -208,6 +208,7 @@ def test_a_subset_too_small_for_the_classes_is_refused() -> None:
         take_subset(found({"a": 60, "b": 30}), 5, seed=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     weights=st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 100), min_size=1),

@@ -142,6 +142,7 @@ def test_what_is_asked_for_instead_is_all_that_stays(
     assert streamed.in_flight == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "fact"),
     [

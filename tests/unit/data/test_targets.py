@@ -239,6 +239,7 @@ def test_few_values_are_split_as_asked(
     assert sizes(placed) == {"train": train, "val": val, "test": test}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     values=st.lists(st.sampled_from([0.0, 0.0, 1.5, 2.0, 3.0, 7.0, 9.0]), min_size=10, max_size=90),

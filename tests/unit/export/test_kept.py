@@ -50,6 +50,7 @@ def test_what_is_of_another_model_is_not_used(
     assert recall([tmp_path], name, identity, shape=shape) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["npy", "json"])
 def test_no_flipped_or_missing_byte_goes_unnoticed(tmp_path: Path, ending: str) -> None:
     keep(tmp_path, "probe", IDENTITY, SEEN)

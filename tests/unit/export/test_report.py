@@ -198,6 +198,7 @@ def test_class_intervals_are_those_of_resampling_images_within_their_class() -> 
             assert [spread.low, spread.high] == pytest.approx([low[row, k], high[row, k]], abs=wide)
 
 
+@pytest.mark.slow
 def test_the_calibration_interval_takes_off_most_of_what_few_images_add_to_the_error() -> None:
     # A model that is right as often as it says: its true error is 0 wherever it is measured.
     lows, errors = [], []

@@ -114,6 +114,7 @@ def test_the_sides_of_a_class_as_computed_by_hand(
     assert side_weights(np.array([count]), images)[:, 0] == pytest.approx([without, within])
 
 
+@pytest.mark.slow
 @given(
     counts=st.lists(st.integers(0, 500), min_size=1, max_size=20),
     images=st.integers(500, 900),

@@ -60,6 +60,7 @@ def test_a_damaged_entry_that_cannot_be_removed_is_passed_over(
     assert sum("computed again" in note for note in store.notes) == 1
 
 
+@pytest.mark.slow
 def test_what_is_stored_of_other_images_is_neither_read_nor_marked_as_used(
     data: TrialData, store: Store
 ) -> None:
