@@ -36,8 +36,10 @@ _ATEN: Any = torch.ops.aten
 class _Activation:
     forward: Callable[[Tensor, bool], Tensor]
     """Of its input; True gives the output in the input's place."""
-    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
-    """From the gradient and the output or input; into the third, which may be the second."""
+    backward: Callable[[Tensor, Tensor], Tensor]
+    """From the gradient and the output or input."""
+    backward_into: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """The same, into the third, which may be the second."""
     of_output: bool
     """Whether ``backward`` asks for the output; else for the input."""
     keeps_input: bool = True
@@ -47,26 +49,32 @@ class _Activation:
 _ACTIVATIONS = {
     nn.ReLU: _Activation(
         forward=F.relu,
-        backward=lambda gradient, y, out: _ATEN.threshold_backward(gradient, y, 0, grad_input=out),
+        backward=lambda gradient, y: _ATEN.threshold_backward(gradient, y, 0),
+        backward_into=lambda gradient, y, out: _ATEN.threshold_backward(
+            gradient, y, 0, grad_input=out
+        ),
         of_output=True,
         keeps_input=False,
     ),
     # 0 where the input is not in (0, 6), and so where the output is not.
     nn.ReLU6: _Activation(
         forward=F.relu6,
-        backward=lambda gradient, y, out: _ATEN.hardtanh_backward(
+        backward=lambda gradient, y: _ATEN.hardtanh_backward(gradient, y, _LOW, _HIGH),
+        backward_into=lambda gradient, y, out: _ATEN.hardtanh_backward(
             gradient, y, _LOW, _HIGH, grad_input=out
         ),
         of_output=True,
     ),
     nn.SiLU: _Activation(
         forward=F.silu,
-        backward=lambda gradient, z, out: _ATEN.silu_backward(gradient, z, grad_input=out),
+        backward=_ATEN.silu_backward,
+        backward_into=lambda gradient, z, out: _ATEN.silu_backward(gradient, z, grad_input=out),
         of_output=False,
     ),
     nn.Hardswish: _Activation(
         forward=F.hardswish,
-        backward=lambda gradient, z, out: _ATEN.hardswish_backward(gradient, z, out=out),
+        backward=_ATEN.hardswish_backward,
+        backward_into=lambda gradient, z, out: _ATEN.hardswish_backward(gradient, z, out=out),
         of_output=False,
     ),
 }
@@ -174,7 +182,8 @@ class _OfOutput(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         (y,) = ctx.saved_tensors
-        return ctx.activation.backward(gradients[0], y, torch.empty_like(y)), None
+        # In the layout that torch would give it: another changes the last bits of what follows.
+        return ctx.activation.backward(gradients[0], y), None
 
 
 class _OfRecipe(torch.autograd.Function):
@@ -196,7 +205,7 @@ class _OfRecipe(torch.autograd.Function):
         activation: _Activation = ctx.activation
         # Whoever else took it has been asked before: nobody needs it any more.
         asked = y if activation.of_output else z
-        return activation.backward(gradients[0], asked, asked), None, None, None
+        return activation.backward_into(gradients[0], asked, asked), None, None, None
 
 
 def _recipe_of(tensor: Tensor) -> _Recipe | None:
