@@ -137,6 +137,7 @@ def test_any_sequence_of_calls_leaves_the_same_file_as_without(steps: list[Step]
         compare(lambda: connect(f"sqlite:///{folder}/{next(names)}.db"), steps)
 
 
+@pytest.mark.slow
 def test_whoever_puts_a_call_waits_only_where_too_many_wait() -> None:
     go, made = threading.Event(), list[int]()
     behind = Behind(most=2)

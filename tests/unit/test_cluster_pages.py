@@ -75,6 +75,7 @@ def test_links_of_the_page_lead_somewhere() -> None:
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@pytest.mark.slow
 def test_what_compose_publishes_is_on_loopback_and_no_secret_is_in_it() -> None:
     document = parsed(COMPOSE.read_text())
     services = document["services"]

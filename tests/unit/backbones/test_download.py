@@ -173,6 +173,7 @@ def test_what_else_goes_wrong_is_told_apart(
     assert fact in failure(tmp_path, info(f"{server}/{path}"))
 
 
+@pytest.mark.slow
 def test_a_silent_and_a_dripping_server_are_given_up(tmp_path: Path, server: str) -> None:
     started = time.monotonic()
     assert "broke off" in failure(tmp_path, info(f"{server}/silent"), silence=0.2)

@@ -45,6 +45,7 @@ def test_a_hidden_layer_takes_the_last_layers_place(
         assert staged(images()).shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_a_width_of_0_is_that_of_the_features() -> None:
     staged = built("resnet18", HeadSpec(kind="mlp"))
     assert staged.features == 512
@@ -72,6 +73,7 @@ def test_at_depth_0_the_whole_head_is_trained_and_nothing_else() -> None:
     assert learns == {"fc.0.weight", "fc.0.bias", "fc.3.weight", "fc.3.bias"}
 
 
+@pytest.mark.slow
 def test_the_hidden_units_are_dropped_in_training_alone() -> None:
     staged = built("resnet18", MLP)
     hidden = torch.ones(64, 5)

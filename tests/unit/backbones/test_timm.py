@@ -228,6 +228,7 @@ def test_a_vit_at_another_size_gets_its_positions_resized() -> None:
         assert torch.equal(again(noise(64)), ours(noise(64)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [HeadSpec(), HeadSpec(kind="mlp", hidden=5)])
 def test_restored_it_gives_the_same_logits(head: HeadSpec) -> None:
     name = "timm:regnety_002"

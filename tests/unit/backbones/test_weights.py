@@ -79,6 +79,7 @@ def test_names_of_both_libraries_give_the_same_body(tmp_path: Path) -> None:
     torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_the_other_lite_backbones_file_is_refused(tmp_path: Path) -> None:
     located = packaged("efficientnet_lite1", tmp_path)
     assert located.path is not None
@@ -206,6 +207,7 @@ def test_positions_of_any_square_grid_are_kept_for_build_to_resize() -> None:
         body(CATALOGUE["vit_b_16"], tensors, "mine")
 
 
+@pytest.mark.slow
 def test_damaged_bytes_are_refused_before_they_are_read(tmp_path: Path) -> None:
     located = packaged("efficientnet_lite0", tmp_path)
     assert located.path is not None

@@ -140,6 +140,7 @@ def _info(table: ImageTable, test: TestResult) -> ModelInfo:
     )
 
 
+@pytest.mark.slow
 def test_the_card_holds_no_tag_no_link_and_no_broken_table(
     table: ImageTable, figures: TestResult, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_another_preset_can_be_asked_for(
     assert "fix: preset/balanced" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_classes_sizes_and_balance_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +162,7 @@ def test_the_size_of_small_images_is_told_for_what_it_is(
     assert why in said
 
 
+@pytest.mark.slow
 def test_damaged_images_are_listed_and_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

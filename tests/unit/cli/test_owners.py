@@ -82,6 +82,7 @@ def test_a_damaged_owner_file_is_named(folder: Path, capsys: pytest.CaptureFixtu
     assert "owner.json is damaged" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_plan_refuses_what_its_run_would(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -174,6 +174,7 @@ def test_values_that_nothing_can_be_learnt_from_are_refused(values: list[float],
 SETS = st.lists(st.sets(st.sampled_from("abcde"), max_size=3), min_size=30, max_size=120)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(sets=SETS, seed=st.integers(0, 3))
 def test_every_class_has_its_share_of_every_part(sets: list[set[str]], seed: int) -> None:

@@ -37,6 +37,7 @@ def _measured(info: ModelInfo) -> ModelInfo:
     return replace(info, test=measure(found, labels, info.labels, seed=0, resamples=50))
 
 
+@pytest.mark.slow
 def test_a_card_without_test_figures_says_so_for_every_metric(info: ModelInfo) -> None:
     text = card(info)
     assert text.count("not measured") == len(METRICS)

@@ -247,6 +247,7 @@ def test_a_trial_whose_weights_are_gone_is_named(
     assert caught.value.status is Exit.USAGE
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_in_the_checkpoint_is_refused(
     origin: Origin, candidate: Candidate, tmp_path: Path
 ) -> None:

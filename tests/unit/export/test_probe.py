@@ -115,6 +115,7 @@ def test_no_test_label_and_no_test_image_changes_what_is_fitted(
     assert np.ptp(changed.said_NK, axis=0).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_it_takes_at_most_so_many_images_and_says_how_many(
     job: ProbeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:

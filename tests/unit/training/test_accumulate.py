@@ -87,6 +87,7 @@ def test_a_micro_batch_that_splits_nothing_changes_no_bit(
     assert notes == []
 
 
+@pytest.mark.slow
 def test_without_dropout_and_trained_batch_norm_a_split_trial_gives_the_same_curve(
     other: Other, curve: Curve
 ) -> None:

@@ -39,6 +39,7 @@ def test_the_head_learns_at_its_own_rate_and_the_body_at_the_scaled_one(
     assert {round(rates[name], 9) for name in rates if name not in head} == {1e-3}
 
 
+@pytest.mark.slow
 def test_a_trial_learns_it_and_its_checkpoint_gives_it_back(
     other: Callable[..., TrialConfig], curve: Callable[..., list[Any]], tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_a_trial_leaves_nothing_behind(config: object, curve: Callable[..., obje
     assert warp._moments.cache_info().currsize == 0
 
 
+@pytest.mark.slow
 def test_each_trial_has_its_own_peak() -> None:
     cpu = torch.device("cpu")
     block = torch.ones(60 * 2**20)  # 240 MiB, touched

@@ -74,6 +74,7 @@ def test_one_forward_pass_fills_every_boundary_that_is_wanted(
         assert not seen
 
 
+@pytest.mark.slow
 def test_a_deeper_boundary_goes_on_from_the_nearest_that_is_stored(
     data: TrialData, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def _claim_of(store: Store, boundary: Boundary) -> Path:
     return folder / f"{activations._name(boundary.data.train.keys)}.claim"
 
 
+@pytest.mark.slow
 def test_a_claim_whose_holder_stands_still_is_not_waited_for_without_end(
     data: TrialData, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_streamed_images_give_the_curve_of_stored_ones(
     assert streamed.in_flight == 0
 
 
+@pytest.mark.slow
 def test_an_image_that_changes_while_a_trial_runs_ends_it_with_its_name(
     table: ImageTable, curve: Callable[..., Any], other: Callable[..., TrialConfig]
 ) -> None:

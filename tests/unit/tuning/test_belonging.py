@@ -106,6 +106,7 @@ def test_models_whose_database_is_gone_are_not_taken_over(tmp_path: Path, folder
     assert f"rm -r {folder}" in fix
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_in_its_own_folder_wherever_that_was_moved(
     tmp_path: Path, folder: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_study_goes_on_in_its_own_folder_wherever_that_was_moved(
     assert checkpoints_of(homes, 0) == elsewhere / "flowers" / kept.relative_to(folder)
 
 
+@pytest.mark.slow
 def test_a_crash_before_the_folder_is_taken_is_mended_by_the_next_run(
     tmp_path: Path, folder: Path
 ) -> None:
