@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import IO, TYPE_CHECKING, TypeAlias, cast
 
 import psutil
 
@@ -81,7 +81,7 @@ def finish_apart(
     Raises:
         SearchError: As there, or if the child was ended by something else.
     """
-    command = [sys.executable, "-W", QUIET] if python is None else shlex.split(python)
+    command = [sys.executable, "-P", "-W", QUIET] if python is None else shlex.split(python)
     child = subprocess.Popen(
         [*command, "-m", "search.cli.finish"],
         stdin=subprocess.PIPE,
@@ -96,8 +96,8 @@ def finish_apart(
         with suppress(BrokenPipeError):
             pickle.dump(job, child.stdin)
             child.stdin.flush()
-        while True:
-            message = cast("Message", pickle.load(child.stdout))
+        while not done:
+            message = _next(child.stdout)
             if isinstance(message, Began):
                 with suppress(psutil.NoSuchProcess):
                     measuring = psutil.Process(message.pid)
@@ -105,18 +105,14 @@ def finish_apart(
                 progress(message.what, message.done, message.total)
             elif isinstance(message, Opening):
                 opening(message.what)
-                child.stdin.write(b".")
-                child.stdin.flush()
+                with suppress(BrokenPipeError):
+                    child.stdin.write(b".")
+                    child.stdin.flush()
             elif isinstance(message, Failed):
                 raise message.error
             else:
                 done = True
-                return message
-    except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
-        raise fail(
-            "the process that measures was ended from outside, or there was no memory for it",
-            fix="the same command measures again",
-        ) from error
+        return cast("FinalResults", message)
     finally:
         with suppress(BrokenPipeError):
             child.stdin.close()
@@ -124,6 +120,16 @@ def finish_apart(
             _end(child, measuring)
         child.stdout.close()
         child.wait()
+
+
+def _next(stream: IO[bytes]) -> Message:
+    try:
+        return cast("Message", pickle.load(stream))
+    except (EOFError, pickle.UnpicklingError) as error:
+        raise fail(
+            "the process that measures was ended from outside, or there was no memory for it",
+            fix="the same command measures again",
+        ) from error
 
 
 def _end(child: subprocess.Popen[bytes], measuring: psutil.Process | None) -> None:

@@ -62,7 +62,7 @@ class Preparation:
 
     def __init__(self, request: Request) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-W", QUIET, "-m", "search.cli.prepare"],
+            [sys.executable, "-P", "-W", QUIET, "-m", "search.cli.prepare"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

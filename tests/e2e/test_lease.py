@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from tests.e2e.test_faults import reports, states
@@ -55,6 +56,13 @@ def test_of_two_started_at_once_one_runs_and_the_other_goes_on_once_that_was_sto
 
 def test_a_stop_while_it_prepares_leaves_no_study(workplace: Workplace, wait_for: WaitFor) -> None:
     child = workplace.start("run", "tiny.yaml")
+    run = psutil.Process(child.pid)
+
+    def preparing() -> list[psutil.Process]:
+        return [each for each in run.children() if "search.cli.prepare" in each.cmdline()]
+
+    wait_for(lambda: bool(preparing()))
+    preparing()[0].suspend()  # or it would be done before the run hears of the stop
 
     def stopped() -> subprocess.CompletedProcess[str] | None:
         done = workplace.run("stop", "tiny")

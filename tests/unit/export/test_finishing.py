@@ -49,8 +49,11 @@ def job(table: ImageTable, candidate: Candidate, tmp_path: Path) -> FinishJob:
 
 
 def test_it_gives_what_it_gives_in_this_process(
-    job: FinishJob, python: str | None, tmp_path: Path
+    job: FinishJob, python: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name in ("pickle.py", "torch.py", "search.py"):  # a user's own, in the folder of the run
+        (tmp_path / name).write_text("raise RuntimeError('not ours')")
+    monkeypatch.chdir(tmp_path)
     told: list[str] = []
     steps: list[str] = []
     found = finish_apart(
