@@ -215,7 +215,7 @@ class ServerMachine(FileMachine):
         pytest.param(Machine, 25, id="memory"),
         pytest.param(FileMachine, 2, id="sqlite"),
         pytest.param(FileMachine, 12, id="sqlite_more", marks=pytest.mark.thorough),
-        pytest.param(ServerMachine, 4, id="postgres", marks=pytest.mark.slow),
+        pytest.param(ServerMachine, 4, id="postgres", marks=pytest.mark.thorough),
     ],
 )
 def test_nothing_shown_is_lost_and_nothing_settled_changes(
@@ -272,7 +272,7 @@ def table(recorder: Recorder) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # make test has a part of it, by the real command (test_faults_short)
 def test_a_crash_before_any_statement_leads_to_the_same_table(tmp_path: Path) -> None:
     whole = open_in(optuna.storages.InMemoryStorage(), SPEC, FACTS)
     search(whole)

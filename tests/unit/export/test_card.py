@@ -129,7 +129,14 @@ def _logits_by_the_cards_lines(folder: Path, images: torch.Tensor, scratch: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backbone", ["resnet18", "efficientnet_lite0", "mobilenet_v3_small"])
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        "efficientnet_lite0",
+        "mobilenet_v3_small",
+        pytest.param("resnet18", marks=pytest.mark.thorough),
+    ],
+)
 def test_the_cards_lines_give_the_same_logits_without_this_project(
     backbone: str, table: ImageTable, tmp_path: Path
 ) -> None:
