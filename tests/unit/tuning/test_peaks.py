@@ -74,7 +74,7 @@ def make_job(folder: Path) -> TrialJob:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trials", [60, pytest.param(200, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("trials", [80, pytest.param(200, marks=pytest.mark.thorough)])
 def test_neither_memory_nor_open_files_grow_from_trial_to_trial(
     trials: int, tmp_path: Path
 ) -> None:
