@@ -1,7 +1,8 @@
 """R2: a crash at every point between two writes of one small run.
 
 An undisturbed run is counted first: every file that appears, every table made
-and every transaction, in the driver, in its preparation and in the trial's worker.
+and every transaction, in the driver, in its preparation, in the trial's worker and in
+what measures the winner.
 Then the same command is started again and again in a fresh folder; each start is
 ended by ``kill -9``, from within, at the next point of that list that was not met
 yet: driver and writing process both. The last start meets none and ends by

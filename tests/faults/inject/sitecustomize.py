@@ -26,6 +26,8 @@ WANTED = os.environ.get("FAULTS_WANTED", "")
 ROLES = (
     ("search.cli.main", "driver"),
     ("search.cli.prepare", "prepare"),
+    ("search.cli.finish", "finish"),
+    ("search/cli/finish.py", "finish"),  # a fork of the workers' server, too
     ("default_worker", "worker"),
     ("search.tuning.forkserver", "worker"),  # workers are forks of it
     ("multiprocessing.spawn", "prepare"),
@@ -38,7 +40,7 @@ _lock = threading.RLock()
 
 
 def role() -> str:
-    line = " ".join(sys.orig_argv)
+    line = " ".join([*sys.orig_argv, *getattr(sys, "argv", ())])
     return next((name for text, name in ROLES if text in line), "")
 
 
@@ -58,7 +60,7 @@ def append(path: str, text: str) -> None:
 def reached(what: str) -> None:
     """A write is about to be made: end the run here, or note that it was passed."""
     with _lock:
-        label = f"{ROLE}: {what}"
+        label = f"{role()}: {what}"
         passed = lines(LEDGER)
         point = f"{label} ({sum(line.rsplit(' (', 1)[0] == label for line in passed) + 1})"
         if WANTED and point in lines(WANTED) and point not in lines(CRASHES):
@@ -139,9 +141,9 @@ def summary(table: str, parameters: object) -> str:
     return f"{table}[{','.join(parts)}]"
 
 
-ROLE = role() if ROOT else ""
-if ROLE:
-    if ROLE == "driver":
+_role = role() if ROOT else ""
+if _role:
+    if _role == "driver":
         os.environ["FAULTS_DRIVER"] = str(os.getpid())
         watch_transactions()
     sys.addaudithook(watch_files)
