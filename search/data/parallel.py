@@ -27,7 +27,7 @@ of a user who typed Ctrl-C."""
 T = TypeVar("T")
 R = TypeVar("R")
 
-_FEW = 48
+_FEW = 64
 """So few files are done sooner than a process has started."""
 _CHUNK = 16
 """Files a process takes at a time: small, so that progress is seen and Ctrl-C is heard."""
