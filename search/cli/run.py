@@ -61,7 +61,6 @@ def run(options: RunOptions) -> Exit:
 
 
 def _run(options: RunOptions) -> Exit:
-    from search.study.lease import Lease
     from search.tuning.address import chosen
 
     options = replace(options, address=chosen(options.address, os.environ))
@@ -71,6 +70,8 @@ def _run(options: RunOptions) -> Exit:
     for place in (folder, cache):
         check_disk(place)
     where = storage_hint(spec.storage, os.environ)
+    from search.study.lease import Lease  # with a database: a mistake in the file is told before
+
     with Lease(spec.storage, spec.name, where=where, on_end=_terminate) as lease:
         try:
             view, end = _held(spec, options, folder, cache, lease)
