@@ -17,10 +17,12 @@ from search.export.evaluate import evaluate
 from search.export.measuring import measure
 from search.export.predict import Predictor, exit_status, expand
 from search.export.reading import read_info
-from search.export.trial import Candidate
+from search.export.trial import Candidate, export_trial
 from search.problems import Exit, SearchError
+from search.space.spec import WeightsSpec
 from search.training.checkpoint import load_trained
 from search.training.metrics import metrics
+from tests.unit.export.conftest import config, origin_of, train
 
 pytestmark = pytest.mark.slow  # many short trainings: make test has the time
 
@@ -35,6 +37,20 @@ def test_predict_meets_the_validation_metrics_that_training_recorded(
     assert exact.pop("loss") == pytest.approx(recorded["loss"], rel=1e-3)
     assert exact == {name: value for name, value in recorded.items() if name != "loss"}
     assert len(labels) == 9
+
+
+def test_a_pretrained_trial_and_its_export_have_the_same_frozen_blocks(
+    table: ImageTable, tmp_path: Path
+) -> None:
+    """Trained on another body's features, a head would be worth nothing on this one's."""
+    trial, weights = config("efficientnet_lite0"), WeightsSpec()
+    candidate = train(table, trial, 0, tmp_path / "trials" / "00000", weights)
+    model = export_trial(
+        origin_of(table, tmp_path / "cache", weights), candidate, tmp_path / "export"
+    )
+    found, labels = evaluate(Predictor.open(model, device="cpu"), table, "val")
+    recorded = load_trained(candidate.checkpoints).metrics
+    assert metrics(found, labels)["loss"] == pytest.approx(recorded["loss"], rel=1e-2)
 
 
 def test_needs_the_folder_and_nothing_else(folder: Path, table: ImageTable, tmp_path: Path) -> None:
