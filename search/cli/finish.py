@@ -36,7 +36,7 @@ def main() -> None:
     os.dup2(2, 1)  # what a library prints is no message
     try:
         _say(out, Began(pid=os.getpid()))
-        job: FinishJob = pickle.load(sys.stdin.buffer)
+        job = _job()
         last: FinalResults | Failed
         try:
             last = _finished(job, out)
@@ -46,6 +46,14 @@ def main() -> None:
     finally:
         with suppress(BrokenPipeError):
             out.close()
+
+
+def _job() -> FinishJob:
+    try:
+        job: FinishJob = pickle.load(sys.stdin.buffer)
+    except (EOFError, pickle.UnpicklingError):  # Ctrl-C while it was sent
+        raise _Alone from None
+    return job
 
 
 def _finished(job: FinishJob, out: IO[bytes]) -> FinalResults:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -127,3 +129,12 @@ def test_nothing_is_left_of_it_when_this_side_stops(job: FinishJob, python: str 
     _, alive = psutil.wait_procs(started, timeout=10)
     assert not alive
     assert not list(job.destination.parent.glob("export*"))
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x80\x05half"], ids=["nothing", "a_part"])
+def test_one_whose_run_is_gone_before_it_has_the_job_says_nothing(sent: bytes) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "search.cli.finish"], input=sent, capture_output=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr == b""
