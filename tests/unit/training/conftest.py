@@ -21,6 +21,21 @@ from tests.unit.training.tiny import CONFIG
 Point = tuple[int, float, tuple[float, ...]]
 
 
+STILL: dict[str, Any] = {
+    "lr": 0.0,
+    "weight_decay": 0.0,
+    "dropout": 0.0,
+    "label_smoothing": 0.0,
+    "augmentation": "none",
+    "views": 1,
+    "unfreeze_depth": 0,
+    "epochs": 1,
+    "batch_size": 64,
+}
+"""One batch, nothing drawn, a rate of 0: the loss is that of the random head, which val sees
+as it is, so that its probabilities can be computed from."""
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()

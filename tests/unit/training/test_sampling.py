@@ -29,7 +29,7 @@ from search.training.sampling import (
 )
 from search.training.stored import StoredPrefix, StoreSettings
 from search.training.worth import Worth
-from tests.unit.training.conftest import make_data
+from tests.unit.training.conftest import STILL, make_data
 
 Other = Callable[..., TrialConfig]
 Curve = Callable[..., list[tuple[int, float, tuple[float, ...]]]]
@@ -190,15 +190,7 @@ def test_class_weights_change_the_loss_as_computed_by_hand(other: Other, curve: 
     data = uneven(train=12)
     same = TrialData(train=data.train, val=data.train)
     still = other(
-        lr=0.0,
-        weight_decay=0.0,
-        dropout=0.0,
-        label_smoothing=0.0,
-        augmentation="none",
-        views=1,
-        unfreeze_depth=0,
-        epochs=1,
-        batch_size=64,
+        **STILL,
     )
     ((_, plain, _),) = curve(still, data=same)
     losses = {}
