@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from search.data.parallel import QUIET
+from search.tuning.tune_alone import import_tune
 
 _LONGEST = 100
 """Bytes of a socket's path that every Linux takes."""
@@ -128,6 +129,8 @@ def serve(listener: socket.socket, libraries: Sequence[str]) -> NoReturn:
             # One that is still looking for its Ray would do so for a minute.
             for fork in forks:
                 os.kill(fork, signal.SIGKILL)
+            # Nobody else would do it where the command was killed.
+            shutil.rmtree(Path(listener.getsockname()).parent, ignore_errors=True)
             os._exit(0)
         if listener.fileno() not in ready:
             continue
@@ -172,6 +175,7 @@ def _received(client: socket.socket) -> tuple[list[int], Request]:
 
 
 def _load_ray() -> None:
+    import_tune()
     import search.tuning.trainable  # noqa: F401
 
     # A collection in a fork would touch, and so copy, every page that has objects.

@@ -52,6 +52,14 @@ def golden() -> Callable[[str, str], None]:
 
 
 @pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run in the test's own folder and keep what they keep there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SEARCH_STORAGE", raising=False)
+    monkeypatch.setenv("SEARCH_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
 def space_file(tmp_path: Path) -> Path:
     file = tmp_path / "solar.yaml"
     file.write_text(SPACE, encoding="utf-8")

@@ -29,11 +29,7 @@ def search(*arguments: str, status: int = 0) -> None:
     assert (ended.value.code or 0) == status
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SEARCH_STORAGE", raising=False)
-    monkeypatch.setenv("SEARCH_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,7 +106,7 @@ def test_forks_that_are_still_there_at_the_end_are_ended(tmp_path: Path) -> None
     assert gone
 
 
-def test_the_server_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+def test_the_server_ends_and_leaves_nothing_when_its_owner_is_killed(tmp_path: Path) -> None:
     owner = subprocess.Popen(
         [
             sys.executable,
@@ -129,6 +129,7 @@ def test_the_server_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     while server.is_running() and server.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.1)
+    assert not list(tmp_path.glob("search-fork-*"))
 
 
 def test_a_folder_whose_name_is_too_long_for_a_socket_means_no_server(
