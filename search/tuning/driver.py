@@ -34,6 +34,7 @@ from search.tuning.landing import land
 from search.tuning.resources import Allocation
 from search.tuning.retention import tidy
 from search.tuning.seams import Recorder
+from search.tuning.tune_alone import import_tune
 
 REPORTS_MAY_LAND = 5.0
 """Seconds that running trials get after a stop to report once more."""
@@ -189,6 +190,7 @@ class _Fit(threading.Thread):
     def _tune(self) -> None:
         # Tune stages one trial at a time unless told how many run at once.
         os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(max(1, self._allocation.concurrency))
+        import_tune()
         from ray import tune
 
         # A worker's death is said in a line of ours, and kept whole with its trial;
