@@ -6,6 +6,8 @@ logistic regression on frozen features, and `baseline.py` searching for as many
 CPU-seconds. Differences are paired, with a 95 % bootstrap interval.
 
     python benchmarks/score.py --out benchmarks/score.json [--splits 3]
+
+What a setting is worth: the same with ``--space '{"head_init": "probe"}' --alone``.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ SETS = (
 TRIALS, EPOCHS = 12, 6
 
 
-def space(data: DataSet, images: Path, path: Path) -> Path:
+def space(data: DataSet, images: Path, path: Path, more: dict[str, Any]) -> Path:
     """The search: what a user would write for a small data set on two cores."""
     document = {
         "study": {"name": data.name},
@@ -66,6 +68,7 @@ def space(data: DataSet, images: Path, path: Path) -> Path:
             "weight_decay": {"float": [1e-4, 1e-1], "log": True},
             "augmentation": list(data.policies),
             "batch_size": 32,
+            **more,
         },
         "first": ["default"],
         "budget": {"trials": TRIALS},
@@ -98,8 +101,10 @@ def difference(
     return values[0] - values[1], float(low), float(high)
 
 
-def one(data: DataSet, split: int, folder: Path) -> dict[str, Any]:
-    """One data set and split: every side's test score."""
+def one(
+    data: DataSet, split: int, folder: Path, *, more: dict[str, Any], alone: bool
+) -> dict[str, Any]:
+    """One data set and split: every side's test score; ``alone`` without ``baseline.py``."""
     folder.mkdir()
     data.make(folder, split)
     work.packaged_weights(folder)
@@ -107,7 +112,7 @@ def one(data: DataSet, split: int, folder: Path) -> dict[str, Any]:
     env |= {"SEARCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     images = folder / "images"
     command = [sys.executable, "-m", "search.cli.main", "run"]
-    command.append(str(space(data, images, folder / "space.json")))
+    command.append(str(space(data, images, folder / "space.json", more)))
     ours = run(command, folder=folder, env=env)
     status = subprocess.run(
         [sys.executable, "-m", "search.cli.main", "status", data.name, "--json"],
@@ -124,7 +129,7 @@ def one(data: DataSet, split: int, folder: Path) -> dict[str, Any]:
         for row in json.loads(predicted.stdout)["predictions"]
     }
     theirs_file = folder / "theirs.json"
-    theirs = run(
+    theirs = None if alone else run(
         [sys.executable, str(HERE / "baseline.py"), "--images", str(images), "--weights",
          str(folder / "weights.pth"), "--image-size", str(data.image_size), "--epochs",
          str(EPOCHS), "--search", "1000", "--seconds", str(ours.cpu / 2), "--seed", str(split),
@@ -147,8 +152,8 @@ def one(data: DataSet, split: int, folder: Path) -> dict[str, Any]:
             if each["comparison"] is not None
         },
         "baseline": against,
-        "cpu": {"ours": ours.cpu, "baseline": theirs.cpu},
-        "wall": {"ours": ours.wall, "baseline": theirs.wall},
+        "cpu": {"ours": ours.cpu, "baseline": theirs and theirs.cpu},
+        "wall": {"ours": ours.wall, "baseline": theirs and theirs.wall},
     }  # fmt: skip
 
 
@@ -161,13 +166,15 @@ def line(row: dict[str, Any]) -> str:
     for name in ("default", "linear_probe"):
         found = row["baselines"].get(name)
         cells.append("" if found is None else shown(found["difference"], found["interval"]))
-    against = row["baseline"]
+    against, cpu = row["baseline"], row["cpu"]
+    if cpu["baseline"] is None:
+        return "| " + " | ".join([*cells, "not run", f"{cpu['ours']:.0f}"]) + " |"
     cells.append(
         "it had no model by then"
         if against is None
         else shown(against["difference"], against["interval"])
     )
-    cells.append(f"{row['cpu']['ours']:.0f} / {row['cpu']['baseline']:.0f}")
+    cells.append(f"{cpu['ours']:.0f} / {cpu['baseline']:.0f}")
     return "| " + " | ".join(cells) + " |"
 
 
@@ -183,6 +190,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "score.json")
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--only", choices=[data.name for data in SETS])
+    parser.add_argument(
+        "--space", type=json.loads, default={}, help="JSON: what else the space has"
+    )
+    parser.add_argument("--alone", action="store_true", help="leave baseline.py out")
     arguments = parser.parse_args()
     began = time.perf_counter()
     rows = []
@@ -195,7 +206,10 @@ def main() -> None:
                 print("fashion-mnist is left out: install Debian's dataset-fashion-mnist")
                 continue
             for split in range(arguments.splits):
-                row = one(data, split, Path(temporary) / f"{data.name}-{split}")
+                row = one(
+                    data, split, Path(temporary) / f"{data.name}-{split}",
+                    more=arguments.space, alone=arguments.alone,
+                )  # fmt: skip
                 rows.append(row)
                 print(line(row), flush=True)
     revision = subprocess.run(
@@ -203,7 +217,7 @@ def main() -> None:
     ).stdout.strip()
     document = {
         "date": datetime.now(UTC).date().isoformat(), "revision": revision,
-        "seconds": time.perf_counter() - began, "rows": rows,
+        "seconds": time.perf_counter() - began, "space": arguments.space, "rows": rows,
     }  # fmt: skip
     arguments.out.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     print(f"{document['seconds'] / 60:.1f} minutes; everything is in {arguments.out}")

@@ -54,6 +54,7 @@ class TrialConfig:
     layer_decay: float = 1.0
     head: str = "linear"
     head_hidden: int = 0
+    head_init: str = "random"
     optimiser: str = "adamw"
     momentum: float = 0.9
     lr_schedule: str = "cosine"

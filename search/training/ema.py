@@ -49,6 +49,10 @@ class Ema:
         self.averages = {name: tensor.detach().clone() for name, tensor in live.items()}
         """Between updates; to be read, and copied into."""
 
+    def begin(self) -> None:
+        """Start again from the weights as they are."""
+        self._take(self._live)
+
     def update(self, step: int) -> None:
         """Take in the weights after optimiser step ``step``, 1-based."""
         average = get_ema_multi_avg_fn(  # type: ignore[no-untyped-call]
@@ -65,9 +69,7 @@ class Ema:
         Raises:
             KeyError: If a name is missing.
         """
-        with torch.no_grad():
-            for name, average in self.averages.items():
-                average.copy_(averages[name])
+        self._take(averages)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -78,6 +80,11 @@ class Ema:
             yield
         finally:
             self._fill(own)
+
+    def _take(self, tensors: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, average in self.averages.items():
+                average.copy_(tensors[name])
 
     def _fill(self, tensors: Mapping[str, Tensor]) -> None:
         with torch.no_grad():

@@ -37,6 +37,7 @@ from search.training.patience import worn_out
 from search.training.phases import full_depth_epoch
 from search.training.predict import probabilities
 from search.training.prefix import ComputedPrefix, PrefixFactory, stream
+from search.training.probe_head import begin_as_probe
 from search.training.remarks import remarks
 from search.training.report import EpochReport
 from search.training.run import Run, enter, start
@@ -129,6 +130,8 @@ def fit(
             saved = resume.find(run, folder, objective, maximize=maximize, note=note)
         if saved is not None:
             resume.restore(run, saved)
+        elif config.head_init == "probe":
+            note(begin_as_probe(run))
     curve = [] if saved is None else list(saved.curve)
 
     def end() -> str:

@@ -8,6 +8,11 @@ from search.space.settings import Setting
 HEADS = ("linear", "mlp")
 """Values of ``head``."""
 
+STARTS = ("random", "probe")
+"""Values of ``head_init``."""
+CONVOLUTIONAL = ("squeezenet*",)
+"""What the names of the catalogue's backbones with a head that is no linear layer are like."""
+
 HEAD_SETTINGS = (
     Setting(
         name="head",
@@ -29,5 +34,18 @@ HEAD_SETTINGS = (
         meaning="width of the head's hidden layer; 0 is as wide as the pooled features",
         unit="units",
         acts=((Condition(param="head", values=("mlp",)),),),
+    ),
+    Setting(
+        name="head_init",
+        kind="choice",
+        default="random",
+        choices=STARTS,
+        meaning="where the head begins: random: at small random values; probe: as a linear "
+        "model fitted to the pretrained features first",
+        acts=((Condition(param="head", values=("linear",)),),),
+        lacking=CONVOLUTIONAL,
+        condition="the backbone's last layer is linear",
+        source="Kumar et al., Fine-Tuning can Distort Pretrained Features and Underperform "
+        "Out-of-Distribution, ICLR 2022",
     ),
 )

@@ -66,6 +66,10 @@ TABLE = {
         *("head: mlp", "head: linear", "head: [linear, mlp]"),
         *("{choice: [0, 128]}", "{head: mlp}"),
     ),
+    "head_init": (
+        *("head: linear", "head: mlp", "head: [linear, mlp]"),
+        *("{choice: [random, probe]}", "{head: linear}"),
+    ),
     "focal_gamma": (
         *("loss: focal", "loss: auto", "loss: [focal, cross_entropy]"),
         *("{float: [1.0, 3.0]}", "{loss: focal}"),

@@ -89,8 +89,8 @@ CASES: dict[str, tuple[tuple[Value, Value], Reading]] = {
     "erasing": ((0.0, 0.5), recipe_of),
 }
 """Two values of a setting, and what reads it."""
-ELSEWHERE = {"momentum", "batch_norm", "stochastic_depth"}
-"""What is read where a model is; stochastic depth has a file of its own."""
+ELSEWHERE = {"momentum", "batch_norm", "stochastic_depth", "head_init"}
+"""What is read where a model is; the last two have a file each."""
 
 
 def test_every_setting_with_a_condition_is_looked_at() -> None:

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torchvision.ops import StochasticDepth
 
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.layout import layout
 from search.backbones.stages import Staged, build
 from search.training.config import TrialConfig
 from search.training.settings.finetuning import WITHOUT_BATCH_NORM
+from search.training.settings.head import CONVOLUTIONAL
 from search.training.settings.regularisation import WITHOUT_STOCHASTIC_DEPTH
 from search.training.stochastic_depth import has_stochastic_depth, set_stochastic_depth
 
@@ -100,7 +103,7 @@ def test_a_backbone_without_it_is_told_and_trains_as_before(other: Other, curve:
 
 
 @pytest.mark.thorough
-def test_the_backbones_without_it_and_without_batch_norm_are_those_that_are_named() -> None:
+def test_the_backbones_without_it_or_batch_norm_or_a_linear_head_are_those_that_are_named() -> None:
     found = 0
     for name, info in CATALOGUE.items():
         if info.library != "torchvision":
@@ -109,6 +112,8 @@ def test_the_backbones_without_it_and_without_batch_norm_are_those_that_are_name
         assert has_stochastic_depth(staged) != _is_like(name, WITHOUT_STOCHASTIC_DEPTH), name
         normalises = any(isinstance(m, _BatchNorm) for m in staged.model.modules())
         assert normalises != _is_like(name, WITHOUT_BATCH_NORM), name
+        last = staged.model.get_submodule(layout(name, staged.model).head)
+        assert isinstance(last, nn.Conv2d) == _is_like(name, CONVOLUTIONAL), name
         found += 1
     assert found == 80
 
