@@ -3,12 +3,14 @@
 A head of random values sends large, aimless gradients into the blocks behind it, and
 needs epochs to become what a linear model is after a second. Here that linear model is
 fitted first: the trial's own loss over the train images as evaluation sees them, on
-pooled features of the pretrained body, which the store has for every trial of the
-backbone. Its strength of regularisation is the one with the least loss on validation.
+pooled features of the pretrained body. Frozen blocks' output comes from the store; the
+batch-norm statistics that training moves have seen the train images before. Its strength
+of regularisation is the one with the least loss on validation.
 
 Source: Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
 Out-of-Distribution", ICLR 2022 (LP-FT). Deviation: the probe is fitted by L-BFGS on
-unaugmented images instead of being trained.
+unaugmented images instead of being trained; statistics of batch-norm as in Li et al.,
+"Revisiting Batch Normalization for Practical Domain Adaptation", ICLR workshop 2017.
 N images, F features, K outputs, C inverse strength.
 """
 
@@ -21,13 +23,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from search.backbones.stages import BLOCKS
 from search.data.images import Part
 from search.training.faults import Diverged
 from search.training.inputs import EVALUATION
 from search.training.losses import Loss
-from search.training.prefix import Boundary, Prefix
+from search.training.prefix import chunk_size, padded, precision
 from search.training.run import Run
 from search.training.trained import set_mode
 
@@ -66,20 +69,8 @@ def begin_as_probe(run: Run) -> str:
     layer, config = run.staged.top, run.config
     if not isinstance(layer, nn.Linear):
         return f"head_init: probe does nothing: the head of {config.backbone} is no linear layer"
-    at = Boundary(
-        staged=run.staged,
-        frozen=len(BLOCKS),
-        data=run.data,
-        geometry=run.geometry,
-        weights_hash=run.weights_hash,
-        device=run.device,
-        epochs=config.epochs,
-        views=config.views,
-        activations=config.activations,
-    )
-    run.staged.set_mode(0, training=False)
-    prefix = run.factory(at)
-    train, val = (_part(run, prefix, part) for part in ("train", "val"))
+    _adapt(run)
+    train, val = (_part(run, part) for part in ("train", "val"))
     set_mode(run.staged, config, run.depth, training=True)
     found = linear_model(
         train, val, loss=run.loss, outputs=run.staged.classes, bias=layer.bias is not None
@@ -181,21 +172,57 @@ def _minimise(
     solver.step(cost)  # type: ignore[no-untyped-call]
 
 
-def _part(run: Run, prefix: Prefix, part: Part) -> tuple[Tensor, Tensor]:
+def _adapt(run: Run) -> None:
+    """Make the batch-norm statistics that will move those of the train images; the model is
+    in eval mode then. Training normalises by its batches, which are not what the weights
+    were trained on: a model of what they give otherwise would not fit from the first step."""
+    staged, config = run.staged, run.config
+    set_mode(staged, config, run.depth, training=True)
+    moving = [m for m in staged.model.modules() if isinstance(m, _BatchNorm) and m.training]
+    set_mode(staged, config, run.depth, training=False)
+    rows = _rows(run, "train")
+    if not moving or len(rows) == 1:  # one image may have one value a channel, and no spread
+        return
+    momenta = [layer.momentum for layer in moving]
+    for layer in moving:
+        layer.reset_running_stats()
+        layer.momentum, layer.training = None, True  # the mean over all batches
+    size = max(2, config.at_once)
+    for at in range(0, len(rows), size):
+        some = rows[at : at + size]
+        if len(some) > 1:
+            _features(run, "train", some)
+    for layer, momentum in zip(moving, momenta, strict=True):
+        layer.momentum, layer.training = momentum, False
+
+
+def _part(run: Run, part: Part) -> tuple[Tensor, Tensor]:
     """Pooled features [N, F] of a part's images as evaluation sees them, and targets."""
-    examples = run.data.part(part)
-    rows = _some(len(examples), run.config.augmentation_seed)
-    examples.expect(rows)
-    chunk = prefix.ahead(EVALUATION)
-    found = [
-        prefix(part, rows[at : at + chunk], EVALUATION).float() for at in range(0, len(rows), chunk)
-    ]
-    targets = run.data.readout.learnt(examples.labels[rows]).to(run.device)
+    rows, size = _rows(run, part), chunk_size(run.device)
+    found = []
+    for at in range(0, len(rows), size):
+        some = rows[at : at + size]
+        found.append(_features(run, part, padded(some, size))[: len(some)])
+    targets = run.data.readout.learnt(run.data.part(part).labels[rows]).to(run.device)
     return torch.cat(found), targets
 
 
-def _some(count: int, seed: int) -> NDArray[np.int64]:
-    """All rows, or a draw of them where there are too many: the same for every trial."""
-    if count <= MOST:
-        return np.arange(count, dtype=np.int64)
-    return np.sort(np.random.default_rng(seed).choice(count, MOST, replace=False))
+def _features(run: Run, part: Part, rows: NDArray[np.int64]) -> Tensor:
+    """[B, F] float32 of some images, through the frozen blocks and those that will learn."""
+    features = run.prefix(part, rows, EVALUATION)
+    if run.frozen < len(BLOCKS):
+        with torch.no_grad(), precision(run.device):
+            features = run.staged.pool(run.staged.forward_blocks(features, run.frozen))
+    return features.float()
+
+
+def _rows(run: Run, part: Part) -> NDArray[np.int64]:
+    """All of a part, or a draw where there are too many: the same for every trial."""
+    examples = run.data.part(part)
+    rows = np.arange(len(examples), dtype=np.int64)
+    if len(rows) > MOST:
+        random = np.random.default_rng(run.config.augmentation_seed)
+        rows = np.sort(random.choice(rows, MOST, replace=False))
+    if run.frozen == 0:  # else features may be at hand, and no image is looked at
+        examples.expect(rows)
+    return rows

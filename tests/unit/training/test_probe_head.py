@@ -167,6 +167,15 @@ def test_store_on_or_off_and_interrupted_it_is_the_same_curve(
 
 
 @pytest.mark.slow
+def test_statistics_that_training_moves_have_seen_the_images_before(data: TrialData) -> None:
+    """Without it, the first epoch in training mode would meet features of another kind."""
+    still = {**STILL, "unfreeze_depth": 2, "batch_size": 8}
+    by_chance = trained(replace(BASE, **still), data, 3)[0]
+    probe = trained(replace(BASE, **still, head_init="probe"), data, 3)[0]
+    assert probe.train_loss < 0.6 * by_chance.train_loss
+
+
+@pytest.mark.slow
 def test_the_average_of_weights_begins_there_too() -> None:
     """At a rate of 0 the average is what the weights are: the linear model, from the start."""
     data = several()
