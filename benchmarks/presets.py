@@ -9,6 +9,8 @@ interval of Student's t over the splits, which is what a choice of preset rests 
 
     python benchmarks/presets.py --splits 5 --minutes 2 [--out benchmarks/presets.json]
 
+Written after each split; ``--first 3`` goes on with splits 3 and 4 of what is there.
+
 5 splits of 2 minutes take about 45 minutes on two cores, with the tests at the end.
 """
 
@@ -139,6 +141,38 @@ def over_splits(gains: list[float]) -> tuple[float, list[float]]:
     return mean, [mean - half, mean + half]
 
 
+def over_all(rows: list[dict[str, Any]]) -> dict[str, tuple[float, list[float]]]:
+    """:func:`over_splits` of each preset; of one split, nothing."""
+    if len(rows) < 2:
+        return {}
+    return {
+        name: over_splits([row["spaces"][name]["difference"] for row in rows])
+        for name in list(spaces())[1:]
+    }
+
+
+def kept(out: Path, data: str, count: int) -> list[dict[str, Any]]:
+    """The rows of an earlier run, of the first ``count`` splits.
+
+    Raises:
+        SystemExit: If it has not all of them.
+    """
+    if count == 0:
+        return []
+    rows = json.loads(out.read_text(encoding="utf-8"))["rows"] if out.exists() else []
+    found = [row for row in rows if row["data"] == data and row["split"] < count]
+    if len(found) != count:
+        sys.exit(f"{out} has {len(found)} of the {count} splits before --first")
+    return found
+
+
+def revision() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout.strip()
+
+
 def line(row: dict[str, Any]) -> str:
     cells = [row["data"], str(row["split"]), f"{row['spaces']['flat']['test']:.3f}"]
     for name in list(spaces())[1:]:
@@ -158,31 +192,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", choices=list(DATA), default="solar-cells")
     parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="those before are in --out")
     parser.add_argument("--minutes", type=float, default=2.0, help="of each search")
     parser.add_argument("--out", type=Path, default=HERE / "presets.json")
     arguments = parser.parse_args()
     began = time.perf_counter()
-    rows = []
-    print(head(), flush=True)
+    rows = kept(arguments.out, arguments.data, arguments.first)
+    print(head(), *map(line, rows), sep="\n", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
-        for split in range(arguments.splits):
+        for split in range(arguments.first, arguments.splits):
             folder = Path(temporary) / f"{arguments.data}-{split}"
             rows.append(one(arguments.data, split, folder, minutes=arguments.minutes))
             print(line(rows[-1]), flush=True)
-    means = {}
-    for name in list(spaces())[1:] if len(rows) > 1 else ():
-        means[name] = over_splits([row["spaces"][name]["difference"] for row in rows])
-        print(f"{name} minus flat over {len(rows)} splits: {shown(*means[name])}")
-    revision = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, stdout=subprocess.PIPE, text=True
-    ).stdout.strip()
-    told = {
-        "date": datetime.now(UTC).date().isoformat(), "revision": revision,
-        "minutes_each": arguments.minutes, "seconds": time.perf_counter() - began,
-        "rows": rows, "over_splits": means,
-    }  # fmt: skip
-    arguments.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    print(f"{told['seconds'] / 60:.1f} minutes; everything is in {arguments.out}")
+            means = over_all(rows)
+            told = {
+                "date": datetime.now(UTC).date().isoformat(), "revision": revision(),
+                "minutes_each": arguments.minutes, "seconds": time.perf_counter() - began,
+                "rows": rows, "over_splits": means,
+            }  # fmt: skip
+            arguments.out.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    for name, found in over_all(rows).items():
+        print(f"{name} minus flat over {len(rows)} splits: {shown(*found)}")
+    print(f"{(time.perf_counter() - began) / 60:.1f} minutes; everything is in {arguments.out}")
 
 
 if __name__ == "__main__":
