@@ -1,6 +1,6 @@
 """``make faults``: every fault of the table, made on purpose; exits 1 if anything was lost.
 
-Jobs run side by side, four at a time: much of a run's time is waiting for Ray and
+Jobs run side by side, three at a time: much of a run's time is waiting for Ray and
 for workers to start. The longest begin first.
 """
 
@@ -26,7 +26,7 @@ from tests.faults.row import Row
 from tests.faults.table import Ran, markdown, ordered, text_table
 
 ROOT = Path(__file__).parents[2]
-AT_ONCE = 4
+AT_ONCE = 3
 
 
 def main(arguments: list[str]) -> int:
