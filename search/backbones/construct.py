@@ -18,6 +18,12 @@ from search.backbones.catalogue import CATALOGUE
 
 FACTORIES = frozenset({torch.empty, torch.ones, torch.zeros})
 """What layers make parameters with, and buffers of any size."""
+_FILLS = frozenset(
+    {getattr(nn.init, name) for name in dir(nn.init) if name.endswith("_") and name[0] != "_"}
+    | {Tensor.normal_, Tensor.uniform_, Tensor.fill_, Tensor.zero_}
+    | {Tensor.mul_, Tensor.add_, Tensor.clamp_, Tensor.erfinv_}
+)
+"""What parameters are given values with; none gives them another shape."""
 
 
 def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
@@ -49,7 +55,7 @@ def skeleton(name: str, *, classes: int, image_size: int) -> nn.Module:
 def _pristine(name: str, classes: int, image_size: int) -> nn.Module:
     """Never handed out: constructing takes several times as long as copying."""
     mode = _WithoutMemory() if name.startswith("regnet_") else torch.device("meta")
-    with mode:
+    with mode, _WithoutValues():
         model = construct(name, classes=classes, image_size=image_size)
     model.to("meta")
     kept = model.state_dict().keys()
@@ -77,6 +83,23 @@ class _WithoutMemory(TorchFunctionMode):
         given = dict(kwargs or {})
         if func in FACTORIES and given.get("device") is None:
             given["device"] = "meta"
+        return func(*args, **given)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """Leaves tensors that have no memory as they are where they would be given values:
+    there is nothing to see of it, and torch imports its compiler to do it."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func in _FILLS and (filled := [*args, *given.values()][0]).is_meta:
+            return filled
         return func(*args, **given)
 
 

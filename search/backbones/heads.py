@@ -28,7 +28,10 @@ def new_head(
             pooled features in front of any head is ``Staged``'s.
         seed: Of the initial values.
     """
-    head = empty_head(old, classes=classes, spec=spec, dropout=dropout).to_empty(device="cpu")
+    head = empty_head(old, classes=classes, spec=spec, dropout=dropout)
+    # Not to_empty: it imports torch's compiler, for the strides of a meta tensor.
+    memory = {name: torch.empty(each.shape) for name, each in head.state_dict().items()}
+    head.load_state_dict(memory, assign=True)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for layer in head.modules():

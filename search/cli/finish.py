@@ -14,6 +14,7 @@ import traceback
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
+from search.backbones.without_compiler import put_off_compiler
 from search.cli.finishing import Began, Failed, Message, Opening, Progressed
 from search.cli.leaving import leave_on
 
@@ -31,6 +32,9 @@ class _Alone(SystemExit):
 
 def main() -> None:
     """The child process."""
+    put_off_compiler()
+    # Python's way to say that a module is not there: scikit-learn imports it to know tables.
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     leave_on(signal.SIGTERM)  # through every `finally`: no half-written folder stays
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no message

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from search.backbones.without_compiler import put_off_compiler
 from search.cli.arguments import (
     Address,
     Blocks,
@@ -287,6 +288,7 @@ def schema() -> None:
 
 def main() -> None:
     """The ``search`` command; does not return."""
+    put_off_compiler()
     app(prog_name="search")
 
 

@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from search.backbones.without_compiler import put_off_compiler
 from search.cli.choices import backbones_of, image_sizes_of
 from search.cli.leaving import leave_on
 from search.cli.preparation import Ready, Request
@@ -188,6 +189,7 @@ def _messages() -> Iterator[tuple[str, dict[str, Any]]]:
 
 def main() -> None:
     """The child process."""
+    put_off_compiler()
     leave_on(signal.SIGTERM)  # through every `finally`: no half-written file stays
     try:
         for kind, content in _messages():

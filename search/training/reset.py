@@ -45,7 +45,8 @@ def reset(*, threads: int, kept: int = 0) -> tuple[str, ...]:
     torch.set_grad_enabled(True)
     torch.set_default_dtype(torch.float32)
     torch.set_default_device(None)
-    torch.use_deterministic_algorithms(False)
+    if torch.are_deterministic_algorithms_enabled():  # the call imports torch's compiler
+        torch.use_deterministic_algorithms(False)
     torch.backends.cudnn.benchmark = False
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)

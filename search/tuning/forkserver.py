@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from search.backbones.without_compiler import put_off_compiler
 from search.data.parallel import QUIET
 from search.tuning.tune_alone import import_tune
 
@@ -44,8 +45,6 @@ _BURY_MS = 1000
 _LEAVE_SECONDS = 2.0
 _STANDARD = 3
 """Standard input, output and error."""
-_COMPILER = "triton"
-"""torch imports it wherever it is installed, for models that are compiled; ours are not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +108,7 @@ def forkserver(libraries: Sequence[str] = ()) -> Iterator[str | None]:
 
 def serve(listener: socket.socket, libraries: Sequence[str]) -> NoReturn:
     """Fork a worker for every request, until standard input ends; the forks end then, too."""
-    # Python's way to say that a module is not there; torch goes on without: 65 MB less.
-    sys.modules[_COMPILER] = None  # type: ignore[assignment]
+    put_off_compiler()
     import search.tuning.worker  # noqa: F401  torch and torchvision, for all forks
 
     for name in libraries:

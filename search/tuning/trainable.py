@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from search.backbones.without_compiler import put_off_compiler
 from search.disk import disk_full
 from search.problems import SearchError, printable
 from search.study.records import NOTES, STOPPED_EARLY, FailReason, Outcome, State
@@ -47,6 +48,7 @@ class FineTune(tune.Trainable):
         """Ray's hook, once in an actor's life."""
         if job is None:
             raise ValueError("FineTune needs a job; see tune.with_parameters")
+        put_off_compiler()
         from search.tuning.worker import Worker
 
         self._worker = Worker(job)

@@ -26,7 +26,7 @@ import json, os, sys
 json.dump({
     "arguments": sys.argv[1:], "parent": os.getppid(), "leads": os.getpgrp() == os.getpid(),
     "torch": "torch" in sys.modules, "timm": "timm" in sys.modules,
-    "compiler": any(name.startswith("triton.") for name in sys.modules),
+    "compiler": any(name.startswith(("triton.", "sympy.")) for name in sys.modules),
     "folder": os.getcwd(), "mine": os.environ.get("MINE"),
 }, sys.stdout)
 print("oops", file=sys.stderr)
