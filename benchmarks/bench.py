@@ -61,6 +61,7 @@ class Bench:
     def run(
         self, side: Side, found: Sequence[work.Trial], what: str, *,
         memory: bool = False, concurrency: int = 2, given: work.Work | None = None,
+        every: float = 0.1,
     ) -> Measured:  # fmt: skip
         """One command of one side, store cold; kept among the runs."""
         given = given or self.work
@@ -81,7 +82,7 @@ class Bench:
         env = {name: value for name, value in os.environ.items() if name != "SEARCH_STORAGE"}
         env |= {"SEARCH_CACHE": str(place / "cache"), "OMP_NUM_THREADS": "1"}
         stores = (str(place / "cache"),)
-        measured = run(command, folder=place, env=env, stores=stores, memory=memory)
+        measured = run(command, folder=place, env=env, stores=stores, memory=memory, every=every)
         best, at = best_of(measured, side)
         self.runs.append(
             {
@@ -246,7 +247,12 @@ def workers(bench: Bench, epochs: int) -> None:
     spans = {}
     for concurrency in (1, 2):
         measured = bench.run(
-            "ours", work.trials(2, (5,), 4), "workers", concurrency=concurrency, given=given
+            "ours",
+            work.trials(2, (5,), 4),
+            "workers",
+            concurrency=concurrency,
+            given=given,
+            every=5.0,  # looking takes a core's time, which two workers do not leave over
         )
         seen = [at for at, line in measured.lines if OURS.search(line)]
         # The first report comes after one epoch: that epoch belongs to the span.

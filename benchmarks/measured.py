@@ -2,9 +2,9 @@
 
 Linux only. This process becomes the reaper of everything that the command leaves
 behind (Ray's daemons detach), so that all of it can be found below this process.
-What a process used is read ten times a second: Ray's daemon throws away the sums of
-the workers that it ends, so the kernel's own total misses them. A process loses its
-last tenth of a second at most, on every side alike.
+What a process used is read ten times a second, unless the caller wants fewer looks:
+Ray's daemon throws away the sums of the workers that it ends, so the kernel's own total
+misses them. A process loses its last tenth of a second at most, on every side alike.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ def run(
     env: Mapping[str, str],
     stores: Sequence[str] = (),
     memory: bool = False,
+    every: float = 0.1,
 ) -> Measured:
     """Run a command to its end, and until nothing that it started is left.
 
@@ -54,6 +55,8 @@ def run(
         env: Its environment.
         stores: Pages mapped from files under these paths are not counted.
         memory: Whether to look at memory, about every second.
+        every: Seconds between two looks at what was used; a look takes some milliseconds
+            of the same cores.
 
     Raises:
         RuntimeError: If it fails; with the end of what it printed.
@@ -76,12 +79,12 @@ def run(
 
     def watch() -> None:
         looks = 0
-        while not done.wait(0.1):
+        while not done.wait(every):
             tree = _tree(os.getpid())
             for pid in tree:
                 _look(pid, used)
             looks += 1
-            if memory and looks % 10 == 0:
+            if memory and looks % max(1, round(1 / every)) == 0:
                 peak[0] = max(peak[0], sum(_pss(pid, stores) for pid in tree))
 
     watcher = threading.Thread(target=watch, daemon=True)
