@@ -14,7 +14,7 @@ FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 PYTHON ?= $(shell for name in python3 python3.12 python3.11; do \
 	"$$name" -c '$(FITS)' 2>/dev/null && echo "$$name" && break; done)
 
-.PHONY: run setup test check check-torch check-rest check-types check-lint thorough catalogue faults bench bench-quick score gpu docs help
+.PHONY: run setup test check check-torch check-rest check-types check-lint thorough catalogue faults bench bench-quick score presets views pretrained gpu docs help
 .DEFAULT_GOAL := help
 
 run: $(STAMP)  ## set up, then search run spaces/quick.yaml (SPACE=... for another)
@@ -65,6 +65,15 @@ bench-quick: $(STAMP)  ## the same with fewer trials; under 5 minutes
 
 score: $(STAMP)  ## what the exported models are worth on three data sets; under 30 minutes
 	$(BIN)/python benchmarks/score.py
+
+presets: $(STAMP)  ## each preset against a flat space, 5 splits; 45 minutes
+	$(BIN)/python benchmarks/presets.py
+
+views: $(STAMP)  ## what fewer augmented views cost in test score, 5 splits
+	$(BIN)/python benchmarks/views.py
+
+pretrained: $(STAMP)  ## what pretrained weights are worth, 3 splits
+	$(BIN)/python benchmarks/pretrained.py
 
 gpu: $(STAMP)  ## on a machine with a card: its tests, its speed, then spaces/vision.yaml
 	$(BIN)/pytest -m gpu tests/gpu

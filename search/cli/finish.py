@@ -33,8 +33,6 @@ class _Alone(SystemExit):
 def main() -> None:
     """The child process."""
     put_off_compiler()
-    # Python's way to say that a module is not there: scikit-learn imports it to know tables.
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
     leave_on(signal.SIGTERM)  # through every `finally`: no half-written folder stays
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is no message
