@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import statistics
@@ -133,8 +134,12 @@ def ratio(rows: Sequence[dict[str, float]], over: str, under: str) -> float:
     )
 
 
-def alone(bench: Bench, *, repeats: int, small: Path | None) -> None:
-    """Figures of single trials in one process."""
+def alone(bench: Bench, *, repeats: int, small: Path | None) -> float:
+    """Figures of single trials in one process.
+
+    Returns:
+        CPU-seconds of an epoch of ours with all blocks unfrozen.
+    """
     command = [
         sys.executable, str(HERE / "alone.py"), "--folder", str(bench.work.folder),
         "--image-size", str(bench.work.image_size), "--epochs", str(bench.work.epochs),
@@ -169,6 +174,7 @@ def alone(bench: Bench, *, repeats: int, small: Path | None) -> None:
         bench.row(
             "cost of 4x the images (depth 1), CPU", ratio(rows, "whole", "quarter"), 4.2, most=True
         )
+    return statistics.median(row["ours"] for row in found["full unfreezing"]) / bench.work.epochs
 
 
 def slope(bench: Bench, few: int, many: int, few_base: int, many_base: int) -> None:
@@ -241,8 +247,13 @@ def all_depths(bench: Bench, count: int) -> None:
     )
 
 
-def workers(bench: Bench, epochs: int) -> None:
-    """Two trials at once over one at a time, from the first report to the last."""
+def workers(bench: Bench, *, epoch: float) -> None:
+    """Two trials at once over one at a time, from the first report to the last.
+
+    Args:
+        epoch: Seconds that one takes; a trial has so many that it takes over a minute.
+    """
+    epochs = math.ceil(75 / epoch)
     given = work.Work(folder=bench.work.folder, image_size=bench.work.image_size, epochs=epochs)
     spans = {}
     for concurrency in (1, 2):
@@ -259,7 +270,11 @@ def workers(bench: Bench, epochs: int) -> None:
         spans[concurrency] = (seen[-1] - seen[0]) * (
             2 * epochs / (2 * epochs - (1 if concurrency == 1 else 2))
         )
-    bench.row("2 workers over 1, first to last report", spans[1] / spans[2], 1.8)
+    bench.row(
+        f"2 workers over 1, first to last report (trials of {spans[1] / 2:.0f} s)",
+        spans[1] / spans[2],
+        1.8,
+    )
 
 
 def table(bench: Bench) -> str:
@@ -290,12 +305,12 @@ def main() -> None:
             alone(bench, repeats=1, small=None)
             equal_work(bench, 6, careful=False)
         else:
-            alone(bench, repeats=2, small=small)
+            epoch = alone(bench, repeats=2, small=small)
             slope(bench, 10, 50, 3, 7)
             equal_work(bench, 48, careful=True)
             until_best(bench, 2, 9)
             all_depths(bench, 6)
-            workers(bench, epochs=16)
+            workers(bench, epoch=epoch)
     document = {
         "date": datetime.now(UTC).date().isoformat(),
         "cores": os.cpu_count(),
