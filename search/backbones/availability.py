@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from search.backbones.catalogue import chosen
@@ -232,7 +232,10 @@ def _without_timm(name: str) -> str:
         return "timm is not installed"
     if not is_timm(name):
         return ""
-    tested, found = timm_version(), version("timm")
+    try:
+        tested, found = timm_version(), version("timm")
+    except PackageNotFoundError:  # a checkout in the path: of no known version
+        return ""
     if _numbers(found) < _numbers(tested):
         return f"timm {found} is installed, {tested} or newer is needed"
     return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,16 @@ def test_an_older_timm_than_the_names_are_of_is_not_enough(
         assert isinstance(found, Located)
     lite = locate("efficientnet_lite0", WeightsSpec(), tmp_path)
     assert isinstance(lite, Located)
+
+
+def test_a_timm_of_no_known_version_is_taken_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(module: str) -> str:
+        raise PackageNotFoundError(module)  # what a checkout in the path gives
+
+    monkeypatch.setattr(availability, "version", unknown)
+    assert isinstance(locate(NAME, WeightsSpec(source="random"), tmp_path), Located)
 
 
 def test_weights_are_found_where_we_and_where_timm_put_them(tmp_path: Path) -> None:
