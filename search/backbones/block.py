@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from operator import attrgetter
 
@@ -15,20 +15,36 @@ from search.backbones.traced import Part
 class Block:
     """One of the five: a run of the model's modules, in order."""
 
-    def __init__(self, name: str, steps: Steps, model: nn.Module, loose: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        name: str,
+        steps: Steps,
+        model: nn.Module,
+        loose: tuple[str, ...],
+        *,
+        prefixes: Mapping[nn.Module, str],
+        kept: Collection[str],
+    ) -> None:
+        """
+        Args:
+            name: One of the five.
+            steps: What it does, in order.
+            model: That it is of.
+            loose: Parameters of it that are in no module of its own.
+            prefixes: The names of the model's modules.
+            kept: Of its tensors, those that its state dict has.
+        """
         self.name = name
         self._steps = steps
         self._model = model
         self._loose = loose
-        prefixes = {id(module): prefix for prefix, module in model.named_modules()}
         self._roots: dict[str, nn.Module] = {}
-        kept = model.state_dict().keys()
         for step in steps:
             if isinstance(step, Part):
                 self._roots |= step.roots
                 self._loose += tuple(name for name in step.loose if name in kept)
             elif isinstance(step, nn.Module):
-                self._roots[prefixes[id(step)]] = step
+                self._roots[prefixes[step]] = step
 
     def __call__(self, x: Tensor) -> Tensor:
         for step in self._steps:

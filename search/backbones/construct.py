@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -15,6 +14,7 @@ from torchvision import models
 
 from search.backbones.arguments import constructor_arguments
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.mould import Mould
 
 FACTORIES = frozenset({torch.empty, torch.ones, torch.zeros})
 """What layers make parameters with, and buffers of any size."""
@@ -48,12 +48,16 @@ def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
 
 def skeleton(name: str, *, classes: int, image_size: int) -> nn.Module:
     """The library's model without memory behind its tensors."""
-    return copy.deepcopy(_pristine(name, classes, image_size))
+    return _mould(name, classes, image_size).cast()
 
 
 @lru_cache(maxsize=8)
+def _mould(name: str, classes: int, image_size: int) -> Mould:
+    """Constructing takes several times as long as copying."""
+    return Mould(_pristine(name, classes, image_size))
+
+
 def _pristine(name: str, classes: int, image_size: int) -> nn.Module:
-    """Never handed out: constructing takes several times as long as copying."""
     mode = _WithoutMemory() if name.startswith("regnet_") else torch.device("meta")
     with mode, _WithoutValues():
         model = construct(name, classes=classes, image_size=image_size)

@@ -46,8 +46,17 @@ class Staged:
         """The library's own module, with the new head."""
         self.dropout = dropout
         """Probability of dropping a pooled feature in front of the head."""
+        prefixes = {module: prefix for prefix, module in model.named_modules()}
+        kept = model.state_dict().keys()
         self.blocks = tuple(
-            Block(block, steps, model, plan.loose if block == "stem" else ())
+            Block(
+                block,
+                steps,
+                model,
+                plan.loose if block == "stem" else (),
+                prefixes=prefixes,
+                kept=kept,
+            )
             for block, steps in zip(BLOCKS, plan.blocks, strict=True)
         )
         self._pool = plan.pool
