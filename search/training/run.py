@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from search.backbones.info import Preprocessing
 from search.backbones.stages import BLOCKS, Staged, build
 from search.training.config import TrialConfig
+from search.training.depthwise import speed_up_depthwise
 from search.training.ema import Ema
 from search.training.head import head_of
 from search.training.inputs import Geometry, TrialData
@@ -112,6 +113,7 @@ def start(
     ).to(target, memory_format=torch.channels_last)
     set_stochastic_depth(staged, config.stochastic_depth)
     keep_less(staged.model)
+    speed_up_depthwise(staged.model)
     depth = depth_at(config, 1)
     set_mode(staged, config, depth, training=True)
     geometry = Geometry(
