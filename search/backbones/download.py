@@ -241,6 +241,16 @@ def weights_hash(located: Located, *, seed: int = 0) -> str:
         raise fail(f"{located.path} cannot be read: {error.strerror}") from error
 
 
+def body_seed(weights_hash: str) -> int:
+    """The ``body_seed`` of a random body; 0 of weights that were trained.
+
+    Args:
+        weights_hash: As :func:`weights_hash` gives it.
+    """
+    source, _, seed = weights_hash.partition(":")
+    return int(seed) if source == "random" else 0
+
+
 def check(located: Located) -> None:
     """Raise SearchError unless the file has the sha256 that is expected of it."""
     if not _fits(located):

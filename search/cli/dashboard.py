@@ -37,6 +37,7 @@ def beside(storage: str, listen: Listener) -> Iterator[None]:
         env={**os.environ, "SEARCH_STORAGE": absolute_storage(storage)},
         stdout=subprocess.PIPE,
         text=True,
+        process_group=0,  # Ctrl-C is for the run, which ends this one with itself
     )
     assert child.stdout is not None
     address = child.stdout.readline().split()

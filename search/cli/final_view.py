@@ -23,6 +23,7 @@ from search.cli.measures_view import (
     difference,
     few_images,
     has_intervals,
+    images,
     tells,
     with_interval,
 )
@@ -211,11 +212,11 @@ def _measures(test: TestResult, document: FinalDocument, width: int | None) -> l
             )
         return indent(align(rows))
 
-    heading = f"test  n {test.n}, 95 % intervals"
+    heading = f"test  {images(test)}, 95 % intervals"
     for shown in (lines(best=True, baselines=True), lines(best=True, baselines=False)):
         if fits(shown, width) and has_intervals(shown):
             return [heading, *shown]
-    return [f"test  n {test.n}", *lines(best=False, baselines=False)]
+    return [f"test  {images(test)}", *lines(best=False, baselines=False)]
 
 
 _SCARCE = 10
@@ -235,13 +236,20 @@ def _differences(document: FinalDocument, width: int | None, *, above: bool) -> 
         return []
     test = None if document.best is None else document.best.test
     scarce = [] if test is None else [each for each in test.classes if each.support < _SCARCE]
-    if test is not None and scarce:
+    few_groups = test is not None and 0 < test.fewest_units < _SCARCE
+    if test is not None and (scarce or few_groups):
         rows = [[*row[:2], few_images(row[2], test.n)] for row in rows]
     lines = ["", f"paired differences of {document.objective}", *_verdicts(rows, width)]
     compared = [each.comparison for each in document.baselines if each.comparison is not None]
     if test is not None and compared:
         if all(each.within_noise or not tells(each) for each in compared):
             text = f"{test.n} test images cannot tell these apart; more test images may"
+            lines += wrapped(text, width=width, rest="  ")
+        if few_groups and not scarce:
+            text = (
+                f"warning: a class has only {test.fewest_units} independent groups of test images: "
+                "too few to say how far these figures can be relied on"
+            )
             lines += wrapped(text, width=width, rest="  ")
         if scarce:
             fewest = min(each.support for each in scarce)

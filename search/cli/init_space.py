@@ -203,8 +203,8 @@ def _budget(start: Start) -> list[str]:
     trials, minutes = (40, 240) if start.machine.gpus else (20, 60)
     lines = []
     if start.learnt >= MANY:
-        why = f"{start.learnt:,} images make an epoch long: compared at 1, 3 and 9"
-        lines = [_line("epochs: {min: 1, max: 9}", why), ""]
+        why = f"{start.learnt:,} images make an epoch long: compared at 2, 6 and 9"
+        lines = [_line("epochs: {min: 2, max: 9}", why), ""]
     return [
         *lines,
         "budget:",

@@ -31,6 +31,11 @@ def with_interval(test: TestResult, name: str) -> str:
     return f"{metric(value, name)} [{metric(bounds.low, name)}, {metric(bounds.high, name)}]"
 
 
+def images(test: TestResult) -> str:
+    """``n 400``; ``n 400 (20 independent)`` where images belong together."""
+    return f"n {test.n}" + (f" ({test.units} independent)" if test.units else "")
+
+
 def calibration_error(test: TestResult, *, bounds: bool) -> str:
     """The same of the calibration error; a dash in results of earlier versions."""
     if test.calibration is None or test.calibration_interval is None:

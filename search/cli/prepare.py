@@ -99,7 +99,7 @@ def ready_weights(
             PreparedBackbone(
                 name=name,
                 weights=None if located.path is None else str(located.path),
-                sha256=weights_hash(located) if located.path else f"random:{spec.seed}",
+                sha256=weights_hash(located, seed=spec.seed),
                 preprocessing=located.preprocessing,
             )
         )

@@ -15,7 +15,7 @@ from search.cli.paths import absolute_storage, storage_hint
 from search.cli.preparation import Ready
 from search.problems import SearchError
 from search.space.spec import StudySpec
-from search.study.records import StudyView, TrialView
+from search.study.records import State, StudyView, TrialView
 from search.tuning.events import Listener, Measuring, Note
 from search.tuning.homes import checkpoints_of, homes_of
 
@@ -29,6 +29,10 @@ RESULTS = "results"
 """Attribute of the study: what the test set said, of which winner."""
 OPENED = "test_opened"
 """Attribute of the study: how often the test set was opened, by what for."""
+NO_DEFAULT = (
+    "the best trial is not compared with the default settings: trial {number}, which has them, "
+    "was not trained to its end"
+)
 UNMEASURED = (
     "the search is over, but the best trial is not measured on the test set yet: "
     "the same command does that, and trains nothing again"
@@ -45,7 +49,8 @@ def conclude(
     python: str | None,
     listen: Listener,
 ) -> None:
-    """Export and measure the winner, unless that was done for this winner.
+    """Export and measure the winner, unless that was done for this winner and beside the
+    trial at default settings.
 
     What cannot be measured is said, and the study keeps what it has. ``python`` is run
     in place of Python where it is not None (``forkserver``).
@@ -54,8 +59,16 @@ def conclude(
     winner = view.winner
     if winner is None:
         return
+    default = comparable(view, recorder.default_number)
+    if default is None and recorder.default_number is not None:
+        listen(Note(text=NO_DEFAULT.format(number=recorder.default_number)))
     done = results_of(view)
-    if done is not None and done.trial == winner.number and Path(done.folder).is_dir():
+    compared = None if default is None else default.number
+    if (
+        done is not None
+        and (done.trial, done.default_trial) == (winner.number, compared)
+        and Path(done.folder).is_dir()
+    ):
         return
     listen(Measuring(what="exporting the best trial"))
     try:
@@ -65,6 +78,7 @@ def conclude(
             ready,
             view,
             winner,
+            default,
             folder=folder,
             cache=cache,
             python=python,
@@ -81,6 +95,7 @@ def _measure(
     ready: Ready,
     view: StudyView,
     winner: TrialView,
+    default: TrialView | None,
     *,
     folder: Path,
     cache: Path,
@@ -100,9 +115,6 @@ def _measure(
             checkpoints=checkpoints_of(homes, trial.number),
         )
 
-    default = next(
-        (trial for trial in view.trials if trial.number == recorder.default_number), None
-    )
     opened = dict(view.attributes.get(OPENED, {}))
 
     def opening(what: str) -> None:
@@ -121,7 +133,7 @@ def _measure(
             versions=versions(),
         ),
         winner=candidate(winner),
-        default=None if default is None or default.best_value is None else candidate(default),
+        default=None if default is None else candidate(default),
         destination=folder / "export",
         seed=spec.seed,
         opened=dict(opened),
@@ -139,6 +151,21 @@ def _measure(
         listen(Note(text=f"no test figures: {error.problems[0].fact}", level="warning"))
         return
     recorder.set_result(RESULTS, results.to_json())
+
+
+def comparable(view: StudyView, number: int | None) -> TrialView | None:
+    """The trial at default settings, once it is what they come to: one that was interrupted
+    or failed says too little for them."""
+    return next(
+        (
+            trial
+            for trial in view.trials
+            if trial.number == number
+            and trial.state in (State.COMPLETE, State.PRUNED)
+            and trial.best_value is not None
+        ),
+        None,
+    )
 
 
 def results_of(view: StudyView) -> FinalResults | None:

@@ -19,6 +19,7 @@ from search.data.images import PARTS, Part
 from search.data.iterative import fill_iteratively
 from search.data.listing import Found
 from search.data.quantiles import BINS, bins_for, part_sizes, quantiles
+from search.data.units import together
 from search.space.spec import SplitSpec
 
 K = TypeVar("K", bound=Hashable)
@@ -202,23 +203,18 @@ def _units(
     pool: Sequence[Found], seed: int, same: Callable[[Found], str] | None
 ) -> list[list[Found]]:
     """The pool in pieces that stay together: the largest first, equals in seeded order."""
-    together: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        while together.setdefault(key, key) != key:
-            together[key] = key = together[together[key]]
-        return key
-
-    for image in pool:
-        own = find(f"path {image.path}")
-        for key in (
-            *([f"group {image.group}"] if image.group else []),
-            *([f"same {same(image)}"] if same else []),
-        ):
-            together[find(key)] = own = find(own)
-    units: defaultdict[str, list[Found]] = defaultdict(list)
-    for image in pool:
-        units[find(f"path {image.path}")].append(image)
+    numbers = together(
+        [
+            [
+                *([f"group {image.group}"] if image.group else []),
+                *([f"same {same(image)}"] if same else []),
+            ]
+            for image in pool
+        ]
+    )
+    units: defaultdict[int, list[Found]] = defaultdict(list)
+    for image, number in zip(pool, numbers, strict=True):
+        units[number].append(image)
     return sorted(
         units.values(),
         key=lambda unit: (-len(unit), _queue(min(image.path for image in unit), seed)),

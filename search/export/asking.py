@@ -104,13 +104,13 @@ def ask_linear_probe(
 ) -> Seen:
     """What a linear model on frozen features of the winner's backbone says; ``about`` has
     its strength, images and thresholds."""
+    from search.backbones.download import body_seed
     from search.training.checkpoint import load_trained
 
     origin, info = job.origin, model.info
     backbone, size = info.architecture.backbone, info.architecture.image_size
-    # A random body is the winner's own; what is drawn of many images is not.
     random = not info.start_sha256
-    seed = load_trained(job.winner.checkpoints).config.seed if random else job.seed
+    body = body_seed(load_trained(job.winner.checkpoints).weights_hash) if random else 0
 
     def told(done: int, total: int) -> None:
         progress("linear probe", done, total)
@@ -139,7 +139,8 @@ def ask_linear_probe(
                 table=origin.table,
                 images=images,
                 objective=origin.objective,
-                seed=seed,
+                seed=job.seed,
+                body_seed=body,
                 device=device_of(job.device),
             ),
             progress=told,
@@ -157,7 +158,8 @@ def ask_linear_probe(
         "weights": info.start_sha256,
         "preprocessing": asdict(info.preprocessing),
         "objective": origin.objective,
-        "seed": seed,
+        "seed": job.seed,
+        "body_seed": body,
     }
     return _asked(job, _PROBE, identity, ask)
 

@@ -6,12 +6,20 @@ the number of images of each class: the split is stratified, so those numbers
 were fixed before any model was trained, and a resample never loses a class. A
 class with a single test image therefore adds no spread.
 
+Where images belong together (several of one patient, copies of one file), what is drawn
+are these *units*, each with all its images: a unit of one class within that class, those of
+several classes among themselves. Drawn by themselves, images of few units would pretend to
+tell more than they do. Source: the cluster bootstrap, Davison and Hinkley, "Bootstrap Methods
+and their Application", 3.8. The number of images then differs from resample to resample, and
+a class that no unit has to itself can be missing in one; it is then in no mean there.
+
 Models are drawn together, on the same images, so that differences are paired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +29,10 @@ from search.training.calibration import binned
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Counts: TypeAlias = "Ints | Floats"
+"""Whole numbers; as floats where they are products of matrices, which are fast for these."""
+Units: TypeAlias = "Ints | None"
+"""[N], the unit of each image, in ``range(units)``; None where each is one by itself."""
 
 _CHUNK = 4_000_000
 """Array elements drawn at a time; bounds memory to about 32 MB an array."""
@@ -39,6 +51,7 @@ def draw(
     *,
     resamples: int,
     rng: np.random.Generator,
+    units: Units = None,
 ) -> Floats:
     """The metric of each model on each of ``resamples`` resampled test sets.
 
@@ -49,16 +62,17 @@ def draw(
         resamples: How many; AUROC takes fewer (at least 200) where
             resamples x images x curves passes 4e8.
         rng: The source of all draws.
+        units: What is drawn.
 
     Returns:
         [M, R], defined as in ``search.training.metrics``.
     """
     labels = np.asarray(labels_N, dtype=np.int64)
     if metric == "loss":
-        return _loss(models, labels, resamples, rng)
+        return _loss(models, labels, resamples, rng, units)
     if metric == "auroc":
-        return _auroc(models, labels, resamples, rng)
-    return _from_predictions(metric, models, labels, resamples, rng)
+        return _auroc(models, labels, resamples, rng, units)
+    return _from_predictions(metric, models, labels, resamples, rng, units)
 
 
 def _from_predictions(
@@ -67,6 +81,7 @@ def _from_predictions(
     labels: Ints,
     resamples: int,
     rng: np.random.Generator,
+    units: Units,
 ) -> Floats:
     """Metrics of the predicted class alone.
 
@@ -74,10 +89,9 @@ def _from_predictions(
     is a multinomial draw over the distinct predictions of that class; no image
     is touched, so the cost does not grow with N.
     """
-    support_K = np.bincount(labels, minlength=models[0].shape[1])
     values = np.empty((len(models), resamples))
-    for rows, hits, named in _counted(models, labels, resamples, rng):
-        values[:, rows] = from_counts(metric, hits, named, support_K)
+    for rows, hits, named, support in _counted(models, labels, resamples, rng, units):
+        values[:, rows] = from_counts(metric, hits, named, support)
     return values
 
 
@@ -87,6 +101,7 @@ def draw_classes(
     *,
     resamples: int,
     rng: np.random.Generator,
+    units: Units = None,
 ) -> Floats:
     """Precision, recall and F1 of every class on resampled test sets, [3, R, K].
 
@@ -96,12 +111,11 @@ def draw_classes(
     labels = np.asarray(labels_N, dtype=np.int64)
     classes = probabilities_NK.shape[1]
     resamples = min(resamples, max(_FEWEST, _CHUNK // classes))
-    support_K = np.bincount(labels, minlength=classes)
     values = np.empty((3, resamples, classes))
-    for rows, hits, named in _counted([probabilities_NK], labels, resamples, rng):
+    for rows, hits, named, support in _counted([probabilities_NK], labels, resamples, rng, units):
         values[0, rows] = hits[0] / np.maximum(named[0], 1)
-        values[1, rows] = hits[0] / np.maximum(support_K, 1)
-        values[2, rows] = 2 * hits[0] / np.maximum(named[0] + support_K, 1)
+        values[1, rows] = hits[0] / np.maximum(support, 1)
+        values[2, rows] = 2 * hits[0] / np.maximum(named[0] + support, 1)
     return values
 
 
@@ -112,6 +126,7 @@ def draw_calibration(
     bins: int,
     resamples: int,
     rng: np.random.Generator,
+    units: Units = None,
 ) -> Floats:
     """The expected calibration error on resampled test sets, [R]; defined as in
     ``search.training.calibration``."""
@@ -121,8 +136,8 @@ def draw_calibration(
     gap_NM[np.arange(len(bin_N)), bin_N] = right_N - confidence_N
     errors = np.empty(resamples)
     labels = np.asarray(labels_N, dtype=np.int64)
-    for rows, weights_RN in resample_counts(labels, resamples, rng):
-        errors[rows] = np.abs(weights_RN @ gap_NM).sum(axis=1) / len(bin_N)
+    for rows, weights_RN in resample_counts(labels, resamples, rng, units):
+        errors[rows] = np.abs(weights_RN @ gap_NM).sum(axis=1) / weights_RN.sum(axis=1)
     return errors
 
 
@@ -131,11 +146,22 @@ def _counted(
     labels: Ints,
     resamples: int,
     rng: np.random.Generator,
-) -> Iterator[tuple[slice, Ints, Ints]]:
+    units: Units,
+) -> Iterator[tuple[slice, Counts, Counts, Counts]]:
     """Resamples, a chunk at a time, with the hits and the predictions of each class in
-    them, [M, rows, K]."""
+    them, [M, rows, K], and its images, [rows or 1, K]."""
     classes = models[0].shape[1]
     predicted_MN = np.stack([probabilities.argmax(axis=1) for probabilities in models])
+    if units is not None:
+        every_K = np.arange(classes)
+        actual_NK = (labels[:, None] == every_K).astype(np.float64)
+        called_MNK = (predicted_MN[:, :, None] == every_K).astype(np.float64)
+        for rows, counts_RN in resample_counts(labels, resamples, rng, units):
+            weights_RN = counts_RN.astype(np.float64)
+            hits, named = weights_RN @ (called_MNK * actual_NK), weights_RN @ called_MNK
+            yield rows, hits, named, weights_RN @ actual_NK
+        return
+    support_K = np.bincount(labels, minlength=classes)[None]
     outcomes = [
         (true, len(where), *np.unique(predicted_MN[:, where], axis=1, return_counts=True))
         for true, where in _strata(labels)
@@ -150,30 +176,30 @@ def _counted(
                 for column, outcome in enumerate(outcomes_U):
                     named[model, :, outcome] += drawn_RU[:, column]
                 hits[model, :, true] += drawn_RU[:, outcomes_U == true].sum(axis=1)
-        yield rows, hits, named
+        yield rows, hits, named, support_K
 
 
-def from_counts(metric: Metric, hits: Ints, named: Ints, support_K: Ints) -> Floats:
+def from_counts(metric: Metric, hits: Counts, named: Counts, support: Counts) -> Floats:
     """A metric of the predicted class, for any leading axes.
 
     Args:
         metric: Not ``loss`` or ``auroc``.
         hits: [..., K] images of a class that were predicted to be in it.
         named: [..., K] images that were predicted to be in a class.
-        support_K: Images of each class. Classes that neither occur nor are
+        support: [..., K] images of each class. Classes that neither occur nor are
             predicted are in no mean, as in ``search.training.metrics``.
     """
     if metric == "accuracy":
-        return np.asarray(hits.sum(axis=-1) / support_K.sum(), dtype=np.float64)
+        return np.asarray(hits.sum(axis=-1) / support.sum(axis=-1), dtype=np.float64)
     if metric == "macro_precision":
         each = hits / np.maximum(named, 1)
     elif metric == "macro_f1":
-        each = 2 * hits / np.maximum(named + support_K, 1)
+        each = 2 * hits / np.maximum(named + support, 1)
     elif metric in ("balanced_accuracy", "macro_recall"):
-        each = hits / np.maximum(support_K, 1)
+        each = hits / np.maximum(support, 1)
     else:
         raise ValueError(f"not a metric of the predicted class: {metric}")
-    counted = (support_K > 0) | (named > 0 if metric.startswith("macro") else False)
+    counted = (support > 0) | (named > 0 if metric.startswith("macro") else False)
     total = np.broadcast_to(counted, hits.shape).sum(axis=-1)
     return np.asarray(each.sum(axis=-1) / total, dtype=np.float64)
 
@@ -183,9 +209,14 @@ def _loss(
     labels: Ints,
     resamples: int,
     rng: np.random.Generator,
+    units: Units,
 ) -> Floats:
     losses_MN = np.stack([cross_entropy(each, labels) for each in models])
     totals = np.zeros((len(models), resamples))
+    if units is not None:
+        for rows, weights_RN in resample_counts(labels, resamples, rng, units):
+            totals[:, rows] = losses_MN @ weights_RN.T / weights_RN.sum(axis=1)
+        return totals
     for _, where in _strata(labels):
         for rows, drawn_RN in _indices(len(where), resamples, rng):
             totals[:, rows] += losses_MN[:, where][:, drawn_RN].sum(axis=2)
@@ -203,8 +234,10 @@ def _auroc(
     labels: Ints,
     resamples: int,
     rng: np.random.Generator,
+    units: Units,
 ) -> Floats:
-    """One curve of class 1 for two classes, else the mean of one against the rest."""
+    """One curve of class 1 for two classes, else the mean of one against the rest: of
+    those that have images and are not all there is."""
     classes = models[0].shape[1]
     present = np.unique(labels)
     if len(present) < 2:
@@ -213,17 +246,21 @@ def _auroc(
     work = len(labels) * len(curves) * len(models)
     resamples = min(resamples, max(_FEWEST, _AUROC_WORK // work))
     sums = np.zeros((len(models), resamples))
-    for rows, weights_RN in resample_counts(labels, resamples, rng):
+    told = np.zeros((len(models), resamples), dtype=np.int64)
+    for rows, weights_RN in resample_counts(labels, resamples, rng, units):
         for model, probabilities in enumerate(models):
             for curve in curves:
-                sums[model, rows] += _area(probabilities[:, curve], labels == curve, weights_RN)
-    return sums / len(curves)
+                area_R = _area(probabilities[:, curve], labels == curve, weights_RN)
+                sums[model, rows] += np.nan_to_num(area_R)
+                told[model, rows] += np.isfinite(area_R)
+    return np.where(told, sums / np.maximum(told, 1), 0.5)
 
 
 def _area(
     scores_N: NDArray[np.floating], positive_N: NDArray[np.bool_], weights_RN: Ints
 ) -> Floats:
-    """Area under the ROC curve of each row of weights; a tie counts one half.
+    """Area under the ROC curve of each row of weights; a tie counts one half, and NaN is
+    that of a row without positives or without negatives.
 
     Source: the Mann-Whitney form: the share of (positive, negative) pairs in
     which the positive has the higher score.
@@ -236,8 +273,9 @@ def _area(
     first = np.searchsorted(ranked, ranked[positive], side="left")
     after = np.searchsorted(ranked, ranked[positive], side="right")
     won = (weights[:, positive] * (below[:, first] + below[:, after])).sum(axis=1) / 2
-    total = below[:, -1]
-    return np.asarray(won / (total * (weights.sum(axis=1) - total)), dtype=np.float64)
+    negatives = below[:, -1]
+    pairs = negatives * (weights.sum(axis=1) - negatives)
+    return np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan)
 
 
 def _strata(labels: Ints) -> Iterator[tuple[int, Ints]]:
@@ -262,17 +300,27 @@ def _rows(resamples: int, width: int) -> Iterator[slice]:
 
 
 def resample_counts(
-    labels: Ints, resamples: int, rng: np.random.Generator
+    labels: Ints, resamples: int, rng: np.random.Generator, units: Units = None
 ) -> Iterator[tuple[slice, Ints]]:
-    """How often each image was drawn, within its label: [rows, N], a chunk of rows at a
-    time."""
+    """How often each image was drawn, within its label or that of its unit: [rows, N], a
+    chunk of rows at a time."""
+    strata = labels if units is None else _labels_of(units, labels)
     for rows in _rows(resamples, len(labels)):
         height = rows.stop - rows.start
-        weights = np.zeros((height, len(labels)), dtype=np.int64)
+        weights = np.zeros((height, len(strata)), dtype=np.int64)
         offsets = np.arange(height)[:, None]
-        for _, where in _strata(labels):
+        for _, where in _strata(strata):
             size = len(where)
             drawn = rng.integers(size, size=(height, size)) + offsets * size
             counts = np.bincount(drawn.ravel(), minlength=height * size)
             weights[:, where] = counts.reshape(height, size)
-        yield rows, weights
+        yield rows, weights if units is None else weights[:, units]
+
+
+def _labels_of(units: Ints, labels: Ints) -> Ints:
+    """The class that all images of a unit are in; -1 where they are in several."""
+    lowest = np.full(units.max() + 1, labels.max())
+    highest = np.full_like(lowest, labels.min())
+    np.minimum.at(lowest, units, labels)
+    np.maximum.at(highest, units, labels)
+    return np.where(lowest == highest, lowest, -1)

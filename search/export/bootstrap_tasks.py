@@ -1,9 +1,9 @@
 """Bootstrap draws of the metrics of several classes an image, and of numbers.
 
-Images are drawn from the whole test set: where an image is in several classes, there
-is no class to draw within. Every metric but mAP is made of sums over images, so a
-resample is a row of counts and costs one product of matrices. Suffixes: N images,
-K classes, R resamples, M models.
+Images, or units of them (``bootstrap.py``), are drawn from the whole test set: where an
+image is in several classes, there is no class to draw within. Every metric but mAP is made
+of sums over images, so a resample is a row of counts and costs one product of matrices.
+Suffixes: N images, K classes, R resamples, M models.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.targets import Targets
-from search.export.bootstrap import Floats, Ints, resample_counts
+from search.export.bootstrap import Floats, Ints, Units, resample_counts
 from search.space.spec import Metric, Task
 from search.training.multilabel import decide, f1, macro_f1, pair_losses
 
@@ -32,6 +32,7 @@ def draw_task(
     *,
     resamples: int,
     rng: np.random.Generator,
+    units: Units = None,
 ) -> Floats:
     """The metric of each model on each resampled test set, [M, R].
 
@@ -43,12 +44,14 @@ def draw_task(
         thresholds: Of each model, of each class; empty is 0.5.
         resamples: How many; mAP takes fewer (at least 200) where its work is great.
         rng: The source of all draws.
+        units: What is drawn.
     """
     if metric == "mAP":
         work = targets.size * len(models)
         resamples = min(resamples, max(_FEWEST, _WORK // work))
     values = np.empty((len(models), resamples))
-    for rows, weights_RN in resample_counts(np.zeros(len(targets), np.int64), resamples, rng):
+    alike = np.zeros(len(targets), np.int64)
+    for rows, weights_RN in resample_counts(alike, resamples, rng, units):
         for number, said_NK in enumerate(models):
             if task == "regression":
                 drawn = _of_numbers(metric, said_NK[:, 0], targets, weights_RN)
@@ -63,7 +66,7 @@ def _of_numbers(
     metric: Metric, said_N: NDArray[np.floating], targets_N: Floats, weights_RN: Ints
 ) -> Floats:
     errors = said_N.astype(np.float64) - targets_N
-    count = len(targets_N)
+    count = weights_RN.sum(axis=1)
     if metric == "mae":
         return np.asarray(weights_RN @ np.abs(errors) / count)
     squared = weights_RN @ np.square(errors) / count
@@ -89,9 +92,8 @@ def _of_classes(
     if metric == "mAP":
         return _mean_average_precision(said_NK, positive_NK, weights_RN)
     if metric == "loss":
-        return np.asarray(weights_RN @ pair_losses(said_NK, positive_NK).mean(axis=1)) / len(
-            said_NK
-        )
+        losses_N = pair_losses(said_NK, positive_NK).mean(axis=1)
+        return np.asarray(weights_RN @ losses_N / weights_RN.sum(axis=1))
     called_NK = decide(said_NK, thresholds_K)
     hits, called, actual = (
         weights_RN @ each.astype(np.int64)

@@ -155,7 +155,10 @@ def _figures(info: ModelInfo) -> list[str]:
             )
             for name in names
         ]
-        test = f"test, n = {info.test.n}" + (", 95 % interval" if has_intervals(info) else "")
+        independent = f" ({info.test.units} independent)" if info.test.units else ""
+        test = f"test, n = {info.test.n}{independent}" + (
+            ", 95 % interval" if has_intervals(info) else ""
+        )
     lines = _table("## How good it is", ("metric", f"validation, n = {count}", test), rows)
     if info.test is None:
         return [

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from search.data.parallel import Progress
 from search.data.targets import Targets, targets_of
+from search.data.units import units_of
 from search.export.asking import WORDS, FinishJob, ask_linear_probe, ask_trial, forget_older
+from search.export.bootstrap import Units
 from search.export.measuring import compare, measure
 from search.export.model_folder import ModelContents, check_destination, write_folder
 from search.export.regressions import NAMES
@@ -67,11 +69,13 @@ def finish(
     targets = targets_of(table, table.part("test"))
     thresholds = model.info.learns.thresholds
     progress(f"intervals of the {WORDS['winner']}", 0, 0)
+    units = units_of(table.part("test"))
     winner = _Measured(
         said_NK=seen.said_NK,
         targets=targets,
         thresholds=thresholds,
-        test=_measure(job, seen.said_NK, targets, thresholds),
+        units=units,
+        test=_measure(job, seen.said_NK, targets, thresholds, units),
     )
     progress(f"writing the {WORDS['winner']}", 0, 0)
     folder = write_folder(target, model.measured(winner.test, on=seen.about["device"]))
@@ -103,6 +107,8 @@ class _Measured:
     said_NK: Outputs
     targets: Targets
     thresholds: tuple[float, ...]
+    units: Units
+    """Test images that belong together."""
     test: TestResult
 
 
@@ -115,7 +121,7 @@ def _default(
     """The trial at default settings, through its own export."""
     default, origin = job.default, job.origin
     if default is None:
-        return _missing("default", "the search has no trial at default settings")
+        return _missing("default", "the search has no finished trial at default settings")
     who = f"trial {default.number}, at default settings"
     if default.number == job.winner.number:
         what = f"{who}, is the best trial itself"
@@ -166,7 +172,7 @@ def _compared(
     return Baseline(
         name=name,
         what=what,
-        test=_measure(job, found_NK, winner.targets, thresholds),
+        test=_measure(job, found_NK, winner.targets, thresholds, winner.units),
         comparison=compare(
             job.origin.objective,
             winner.said_NK,
@@ -176,12 +182,17 @@ def _compared(
             resamples=job.resamples,
             task=job.origin.table.task,
             thresholds=(winner.thresholds, thresholds),
+            units=winner.units,
         ),
     )
 
 
 def _measure(
-    job: FinishJob, found_NK: Outputs, targets: Targets, thresholds: tuple[float, ...]
+    job: FinishJob,
+    found_NK: Outputs,
+    targets: Targets,
+    thresholds: tuple[float, ...],
+    units: Units,
 ) -> TestResult:
     table = job.origin.table
     return measure(
@@ -192,6 +203,7 @@ def _measure(
         resamples=job.resamples,
         task=table.task,
         thresholds=thresholds,
+        units=units,
     )
 
 

@@ -1,9 +1,10 @@
 """Figures of a model on the test set, with their spreads.
 
 Pure and torch-free: what a model said and the true targets in, the frozen values of
-``report.py`` out. Intervals are of 95 %, from a bootstrap over test images: drawn within
-their class where each is in one (``bootstrap.py``), else from all of them
-(``bootstrap_tasks.py``). They are percentile intervals, but for the calibration error's.
+``report.py`` out. Intervals are of 95 %, from a bootstrap over test images, or over units of
+images that belong together: drawn within their class where each is in one
+(``bootstrap.py``), else from all of them (``bootstrap_tasks.py``). They are percentile
+intervals, but for the calibration error's.
 They say how far the figure would move with other test images, not with another training
 run.
 
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.data.targets import Targets
-from search.export.bootstrap import draw, draw_calibration, draw_classes
+from search.export.bootstrap import Units, draw, draw_calibration, draw_classes
 from search.export.bootstrap_tasks import draw_task
 from search.export.report import ClassScore, Comparison, Interval, TestResult, class_score
 from search.space.spec import METRICS_OF, Metric, Task
@@ -41,6 +42,7 @@ def measure(
     resamples: int = RESAMPLES,
     task: Task = "multiclass",
     thresholds: Sequence[float] = (),
+    units: Units = None,
 ) -> TestResult:
     """Everything that is said about one model.
 
@@ -52,6 +54,7 @@ def measure(
         resamples: Bootstrap test sets, >= 1.
         task: What is learnt.
         thresholds: The model's, of several classes an image; none are 0.5.
+        units: What belongs together.
 
     Raises:
         ValueError: For no images, shapes that do not fit, a label outside its range,
@@ -72,18 +75,20 @@ def measure(
                 resamples=resamples,
                 task=task,
                 thresholds=thresholds,
+                units=units,
             )
             for name in names
         },
         classes=(),
         cells=(),
+        units=0 if units is None else int(units.max()) + 1,
     )
     if task == "multilabel":
         return replace(result, classes=multilabel_scores(said_NK, targets, classes, thresholds))
     if task == "regression":
         return result
     predicted_N = said_NK.argmax(axis=1)
-    spreads = class_intervals(said_NK, targets, seed=seed, resamples=resamples)
+    spreads = class_intervals(said_NK, targets, seed=seed, resamples=resamples, units=units)
     return replace(
         result,
         classes=tuple(
@@ -94,7 +99,10 @@ def measure(
         ),
         cells=confused(predicted_N, targets),
         calibration=calibration(said_NK, targets),
-        calibration_interval=calibration_interval(said_NK, targets, seed=seed, resamples=resamples),
+        calibration_interval=calibration_interval(
+            said_NK, targets, seed=seed, resamples=resamples, units=units
+        ),
+        fewest_units=0 if units is None else _fewest(units, targets),
     )
 
 
@@ -104,10 +112,11 @@ def class_intervals(
     *,
     seed: int,
     resamples: int = RESAMPLES,
+    units: Units = None,
 ) -> tuple[tuple[Interval, Interval, Interval], ...]:
     """The 95 % intervals of each class's precision, recall and F1."""
     rng = np.random.default_rng(seed)
-    drawn = draw_classes(probabilities_NK, labels_N, resamples=resamples, rng=rng)
+    drawn = draw_classes(probabilities_NK, labels_N, resamples=resamples, rng=rng, units=units)
     lows, highs = np.quantile(drawn, _TAILS, axis=1)  # each [3, K]
     bounds = [
         [Interval(low=float(low), high=float(high)) for low, high in zip(*pair, strict=True)]
@@ -122,6 +131,7 @@ def calibration_interval(
     *,
     seed: int,
     resamples: int = RESAMPLES,
+    units: Units = None,
 ) -> Interval:
     """The 95 % basic-bootstrap interval of the calibration error, at least 0.
 
@@ -134,7 +144,9 @@ def calibration_interval(
     rng = np.random.default_rng(seed)
     error = calibration(probabilities_NK, labels_N).error
     drawn = _percentiles(
-        draw_calibration(probabilities_NK, labels_N, bins=BINS, resamples=resamples, rng=rng)
+        draw_calibration(
+            probabilities_NK, labels_N, bins=BINS, resamples=resamples, rng=rng, units=units
+        )
     )
     return Interval(low=max(0.0, 2 * error - drawn.high), high=max(0.0, 2 * error - drawn.low))
 
@@ -148,15 +160,16 @@ def interval(
     resamples: int = RESAMPLES,
     task: Task = "multiclass",
     thresholds: Sequence[float] = (),
+    units: Units = None,
 ) -> Interval:
     """The 95 % percentile-bootstrap interval of one metric.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 13.3.
     Deviation: where each image is in one class, images are drawn within their class,
-    as the split was.
+    as the split was; and units instead of images where there are any.
     """
     _check(task, said_NK, targets, said_NK.shape[1])
-    (drawn_R,) = _drawn(task, metric, [said_NK], targets, [thresholds], seed, resamples)
+    (drawn_R,) = _drawn(task, metric, [said_NK], targets, [thresholds], seed, resamples, units)
     return _percentiles(drawn_R)
 
 
@@ -170,6 +183,7 @@ def compare(
     resamples: int = RESAMPLES,
     task: Task = "multiclass",
     thresholds: tuple[Sequence[float], Sequence[float]] = ((), ()),
+    units: Units = None,
 ) -> Comparison:
     """First minus second on the same images, with the interval of that difference.
 
@@ -179,7 +193,7 @@ def compare(
     models = (first_NK, second_NK)
     for said_NK in models:
         _check(task, said_NK, targets, first_NK.shape[1])
-    first, second = _drawn(task, metric, models, targets, thresholds, seed, resamples)
+    first, second = _drawn(task, metric, models, targets, thresholds, seed, resamples, units)
     one, other = (
         task_metrics(task, said_NK, targets, own or None)[metric]
         for said_NK, own in zip(models, thresholds, strict=True)
@@ -199,12 +213,20 @@ def _drawn(
     thresholds: Sequence[Sequence[float]],
     seed: int,
     resamples: int,
+    units: Units,
 ) -> NDArray[np.float64]:
     """[M, R], all models on the same resamples."""
     rng = np.random.default_rng(seed)
     if task == "multiclass":
-        return draw(metric, models, targets, resamples=resamples, rng=rng)
-    return draw_task(task, metric, models, targets, thresholds, resamples=resamples, rng=rng)
+        return draw(metric, models, targets, resamples=resamples, rng=rng, units=units)
+    return draw_task(
+        task, metric, models, targets, thresholds, resamples=resamples, rng=rng, units=units
+    )
+
+
+def _fewest(units: NDArray[np.integer], labels_N: NDArray[np.integer]) -> int:
+    """Units of the class that is in the fewest of them."""
+    return min(len(np.unique(units[labels_N == label])) for label in np.unique(labels_N))
 
 
 def confused(

@@ -52,7 +52,9 @@ class ProbeJob:
     """[rows, side, side, 3] decoded squares in the table's order."""
     objective: Metric
     seed: int
-    """Of a random body, and of the draw where there are too many images."""
+    """Of the draw where there are too many images."""
+    body_seed: int = 0
+    """Of a random body."""
     device: str = "cpu"
 
 
@@ -167,6 +169,7 @@ def _features(
         dropout=0.0,
         state=job.state,
         seed=job.seed,
+        body_seed=job.body_seed,
     ).to(device, memory_format=torch.channels_last)
     staged.set_mode(0, training=False)
     features_NF = np.empty((len(rows), staged.features), dtype=np.float32)

@@ -79,6 +79,11 @@ class TestResult:
     """How far its probabilities can be believed; None in results of earlier versions."""
     calibration_interval: Interval | None = None
     """Of the calibration error; see ``measuring.calibration_interval``."""
+    units: int = 0
+    """Groups of images that belong together, which the intervals draw as one; 0 where every
+    image is by itself."""
+    fewest_units: int = 0
+    """Of the class that is in the fewest of them."""
 
     @property
     def confusion(self) -> tuple[tuple[int, ...], ...]:
@@ -107,6 +112,7 @@ class TestResult:
             ],
             "confusion": [list(cell) for cell in self.cells],
             **_calibrated(self.calibration, self.calibration_interval),
+            **({"units": self.units, "fewest_units": self.fewest_units} if self.units else {}),
         }
 
     @classmethod
@@ -137,6 +143,8 @@ class TestResult:
             ),
             calibration=None if calibrated is None else Calibration.from_json(calibrated),
             calibration_interval=None if calibrated is None else _pair(calibrated["interval"]),
+            units=document.get("units", 0),
+            fewest_units=document.get("fewest_units", 0),
         )
 
 

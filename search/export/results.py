@@ -68,7 +68,7 @@ class FinalResults:
     """Its active params."""
     test: TestResult
     default_trial: int | None
-    """None when the search has no trial at default settings."""
+    """None when the search has no finished trial at default settings."""
     baselines: tuple[Baseline, ...]
     """``default``, then ``linear_probe``."""
     opened: Mapping[str, int]

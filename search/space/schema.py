@@ -131,7 +131,10 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
         "budget": {
             **section(
                 "The study's limit over all its runs; at least one.",
-                trials=_nullable(NATURAL, "Settled trials of any state."),
+                trials=_nullable(
+                    NATURAL,
+                    "Settled trials of any state; without a limit where only another is named.",
+                ),
                 minutes=_nullable({"type": "number", "exclusiveMinimum": 0}, "Wall time."),
                 stop_after=_nullable(NATURAL, "Settled trials in a row without a better one."),
             ),
@@ -160,7 +163,7 @@ def schema(settings: Mapping[str, Setting], backbones: Sequence[str]) -> Schema:
             },
             max_gb=_nullable(
                 {"type": "number", "minimum": 0},
-                "10**9 bytes; half of the free disk when null; 0 stores no activations.",
+                "10**9 bytes; half of the free disk when null; 0 stores nothing new.",
             ),
             activations={
                 "enum": list(ACTIVATION_TYPES),

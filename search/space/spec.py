@@ -201,7 +201,7 @@ class CacheSpec:
     """None: SEARCH_CACHE, else the platform's cache folder."""
     max_gb: float | None = None
     """Decoded images and activations together, units of 10**9 bytes, >= 0.
-    None: half of what the disk has free. 0 stores no activations."""
+    None: half of what the disk has free. 0 stores nothing new."""
     activations: ActivationType = "float16"
     """What frozen blocks put out is rounded to this at every block's end."""
 

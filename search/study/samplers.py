@@ -158,6 +158,8 @@ class Proposer:
     def _sampler(self, seed: int) -> BaseSampler:
         if self._spec.sampler.name == "random":
             return RandomSampler(seed=seed)
+        if self._spec.sampler.name != "tpe":
+            raise ValueError(f"not a sampler: {self._spec.sampler.name}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
             return TPESampler(

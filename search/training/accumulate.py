@@ -54,6 +54,7 @@ def backward(
         share = mean * ((part.stop - part.start) / len(inputs))  # of a whole batch: times 1
         share.backward()
         total += share.detach()
+        del logits_BK, mean, share  # what they keep is not to be there beside the next part's
     return total
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from search.backbones.download import body_seed
 from search.backbones.stages import Staged, build
 from search.data.files import publish
 from search.disk import disk_full
@@ -112,7 +114,7 @@ def write(folder: Path, which: Literal["best", "last"], checkpoint: Checkpoint) 
     )
     folder.mkdir(parents=True, exist_ok=True)
     target = path_of(folder, which)
-    part = folder / f".{which}.{os.getpid()}.part"
+    part = folder / f".{which}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         save_file(plain, part, metadata={"about": about, "digest": _digest(about, plain)})
         with part.open("rb") as file:
@@ -148,19 +150,22 @@ def read(folder: Path, which: Which) -> Checkpoint:
     values = json.loads(about)
     if values["format"] != FORMAT:
         raise CheckpointUnusable(f"{path}: format {values['format']}, not {FORMAT}")
-    return Checkpoint(
-        config=TrialConfig(**values["config"]),
-        classes=values["classes"],
-        weights_hash=values["weights_hash"],
-        data_hash=values["data_hash"],
-        epoch=values["epoch"],
-        step=values["step"],
-        curve=tuple(_report(row) for row in values["curve"]),
-        best_epoch=values["best_epoch"],
-        tensors=_under("model/", tensors),
-        optimiser=_under("optimiser/", tensors),
-        ema=_under("ema/", tensors),
-    )
+    try:
+        return Checkpoint(
+            config=TrialConfig(**values["config"]),
+            classes=values["classes"],
+            weights_hash=values["weights_hash"],
+            data_hash=values["data_hash"],
+            epoch=values["epoch"],
+            step=values["step"],
+            curve=tuple(_report(row) for row in values["curve"]),
+            best_epoch=values["best_epoch"],
+            tensors=_under("model/", tensors),
+            optimiser=_under("optimiser/", tensors),
+            ema=_under("ema/", tensors),
+        )
+    except (KeyError, TypeError, ValueError) as error:  # settings that this version has not
+        raise CheckpointUnusable(f"{path}: it is another version's ({error})") from error
 
 
 def _report(row: dict[str, Any]) -> EpochReport:
@@ -201,6 +206,7 @@ def assemble(
         dropout=config.dropout,
         state=weights,
         seed=config.seed,
+        body_seed=body_seed(weights_hash),
         head=head_of(config),
     )
     put_back(staged, checkpoint.tensors)

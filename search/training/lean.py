@@ -202,6 +202,7 @@ class _OfRecipe(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         z, y = ctx.recipe.again()
+        ctx.recipe = None  # torch frees what it saved itself, not this
         activation: _Activation = ctx.activation
         # Whoever else took it has been asked before: nobody needs it any more.
         asked = y if activation.of_output else z

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
+from search.backbones.download import body_seed
 from search.backbones.info import Preprocessing
 from search.backbones.stages import BLOCKS, Staged, build
 from search.training.config import TrialConfig
@@ -108,6 +109,7 @@ def start(
         dropout=config.dropout,
         state=weights,
         seed=config.seed,
+        body_seed=body_seed(weights_hash),
         trained=len(BLOCKS) if config.batch_norm == "train" else config.unfreeze_depth,
         head=head_of(config),
     ).to(target, memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,6 @@ class Showing:
 def _write(path: Path, document: dict[str, Any]) -> None:
     """Whole or not at all for whoever reads it; after a power cut it may be missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     part.write_text(json.dumps(plain(document), allow_nan=False))
     part.replace(path)

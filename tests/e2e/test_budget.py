@@ -44,6 +44,28 @@ def test_minutes_are_kept_within_one_epoch_and_more_of_them_go_on(workplace: Wor
     assert {key: after[key] for key in before} == before
 
 
+def test_the_default_settings_are_compared_with_once_their_trial_is_done(
+    workplace: Workplace,
+) -> None:
+    workplace.space(trials=3, epochs=2)
+    finished = workplace.search_json()
+    put_trial_0(workplace, "WAITING")  # as where the time was used up in the middle of it
+    used_up = ("--minutes", "0.0001")
+    cut = workplace.run("run", "tiny.yaml", "--json", *used_up)
+    assert cut.returncode == 0, cut.stderr
+    assert list(json.loads(cut.stdout)["baselines"]) == ["linear_probe"]
+    assert "not compared with the default settings: trial 0, which has them" in cut.stderr
+    put_trial_0(workplace, "COMPLETE")
+    again = workplace.search_json(*used_up)
+    assert again["baselines"]["default"] == finished["baselines"]["default"]
+
+
+def put_trial_0(workplace: Workplace, state: str) -> None:
+    """Into a state, past our own code."""
+    with sqlite3.connect(workplace.folder / "studies" / "studies.db") as connection:
+        connection.execute("update trials set state = ? where number = 0", (state,))
+
+
 @pytest.mark.thorough
 def test_a_study_ends_when_no_better_trial_comes_and_goes_on_with_a_higher_limit(
     workplace: Workplace,

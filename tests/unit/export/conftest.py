@@ -139,7 +139,7 @@ def train(
         data=trial_data(table, decoded.images),
         weights=load_state(located),
         preprocessing=located.preprocessing,
-        weights_hash=weights_hash(located, seed=trial.seed),
+        weights_hash=weights_hash(located),
         classes=table.outputs,
         folder=folder,
         objective=METRICS_OF[table.task][0],

@@ -173,7 +173,7 @@ def test_a_default_trial_without_weights_is_said_and_ends_nothing(
     )
     baseline = found.baseline("default")
     assert (baseline.test, baseline.comparison) == (None, None)
-    assert {"none": "no trial at default", "gone": "left no weights", "damaged": "no usable"}[
+    assert {"none": "no finished trial at default", "gone": "left no weights", "damaged": "no usable"}[
         kind
     ] in baseline.what
     assert "default" not in found.opened

@@ -1,5 +1,6 @@
 """A batch that goes through in parts teaches what it teaches whole."""
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from search.backbones.stages import BLOCKS, Staged, build
+from search.training import accumulate, lean
 from search.training.accumulate import backward, sees_parts
 from search.training.checkpoint import load_trained
 from search.training.config import TrialConfig
 from search.training.losses import loss_of
+from search.training.predict import suffix_logits
 from tests.unit.training.tiny import CONFIG
 
 Curve = Callable[..., list[tuple[int, float, tuple[float, ...]]]]
@@ -112,3 +115,30 @@ def test_a_trial_goes_on_from_its_checkpoint_with_smaller_parts(
         "its result may differ from that of whole batches"
     ]
     assert load_trained(tmp_path, "last").config == config
+
+
+def test_nothing_of_a_part_is_there_while_the_next_goes_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lean, "WORTH", 0)
+    staged = build("mobilenet_v2", classes=3, image_size=32, dropout=0.0, state=None, seed=1)
+    staged.set_mode(5, training=True)
+    lean.keep_less(staged.model)
+    norms: list[weakref.ref[object]] = []
+    there: list[int] = []
+
+    class Noted(lean._Recipe):
+        def __init__(self, norm: lean._Norm, activation: lean._Activation) -> None:
+            super().__init__(norm, activation)
+            norms.append(weakref.ref(self))
+
+    def noted(staged: Staged, inputs: Tensor, start: int) -> Tensor:
+        there.append(sum(norm() is not None for norm in norms))
+        return suffix_logits(staged, inputs, start)
+
+    monkeypatch.setattr(lean, "_Recipe", Noted)
+    monkeypatch.setattr(accumulate, "suffix_logits", noted)
+    images_BCHW = torch.rand(6, 3, 32, 32)
+    backward(staged, images_BCHW, torch.arange(6) % 3, start=0, loss=LOSS, micro_batch=2)
+    assert norms
+    assert there == [0, 0, 0]
