@@ -15,6 +15,7 @@ Shapes: B batch, C channels, H height, W width, F features, K classes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from operator import attrgetter
 
 import torch
 from torch import Tensor, nn
@@ -148,11 +149,16 @@ class Staged:
         memory_format: torch.memory_format | None = None,
     ) -> Staged:
         """Move the model, as ``nn.Module.to`` does; returns itself."""
-        if device is not None:
+        if device is not None and torch.device(device) != next(self.parameters()).device:
             self.model.to(device=device)
         if memory_format is not None:
             self.model.to(memory_format=memory_format)
         return self
+
+    def tensor(self, name: str) -> Tensor:
+        """The parameter or buffer of a name in ``model.state_dict()``, itself."""
+        found: Tensor = attrgetter(name)(self.model)
+        return found
 
     def parameters(self) -> Iterator[nn.Parameter]:
         """All parameters, frozen ones included."""
@@ -218,13 +224,13 @@ def build(
     old = model.get_submodule(plan.head)
     top = new_head(old, classes=classes, spec=head, dropout=dropout, seed=seed)
     model.set_submodule(plan.head, top)
+    staged = Staged(name, model, plan, dropout)
     if state is not None:
         mine = {f"{plan.head}.{name}": tensor for name, tensor in top.named_parameters()}
         frozen = set(BLOCKS[: len(BLOCKS) - trained])
-        owners = Staged(name, model, plan, dropout).owners()
-        shared = {tensor for tensor, block in owners.items() if block in frozen}
+        shared = {tensor for tensor, block in staged.owners().items() if block in frozen}
         _assign(model, _copied(state, model, image_size, shared) | mine)
-    return Staged(name, model, layout(name, model), dropout)
+    return staged
 
 
 def restore(

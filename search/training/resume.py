@@ -36,7 +36,7 @@ def save(run: Run, folder: Path, curve: Sequence[EpochReport], best: int) -> Non
     Raises:
         OSError: If the disk is full or refuses.
     """
-    state = run.staged.model.state_dict()
+    changed = changed_names(run.staged, run.config, run.depth)
     common = Checkpoint(
         config=run.config,
         classes=run.staged.classes,
@@ -46,7 +46,7 @@ def save(run: Run, folder: Path, curve: Sequence[EpochReport], best: int) -> Non
         step=len(curve) * run.steps,
         curve=tuple(curve),
         best_epoch=best,
-        tensors={name: state[name] for name in changed_names(run.staged, run.config, run.depth)},
+        tensors={name: run.staged.tensor(name).detach() for name in changed},
         optimiser={},
     )
     averages = {} if run.ema is None else run.ema.averages

@@ -19,8 +19,8 @@ from search.training.config import TrialConfig
 
 def trained_parameters(staged: Staged, depth: int) -> dict[str, nn.Parameter]:
     """The parameters that learn, by the library's names, head last."""
-    named = dict(staged.model.named_parameters())
-    return {name: named[name] for name in trained_names(staged, depth) if name in named}
+    named = ((name, staged.tensor(name)) for name in trained_names(staged, depth))
+    return {name: tensor for name, tensor in named if isinstance(tensor, nn.Parameter)}
 
 
 def trained_names(staged: Staged, depth: int) -> tuple[str, ...]:

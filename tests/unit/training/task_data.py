@@ -57,7 +57,7 @@ def trained(
             config,
             data=data,
             weights=None,
-            weights_hash="random:1",
+            weights_hash="random:0",
             preprocessing=CATALOGUE[config.backbone].preprocessing,
             classes=outputs,
             folder=folder,

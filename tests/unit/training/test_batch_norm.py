@@ -30,7 +30,7 @@ def _changed(config: TrialConfig, curve: Curve, folder: Path) -> dict[str, set[s
     )
     before = {name: tensor.clone() for name, tensor in start.model.state_dict().items()}
     curve(config, folder)
-    state = assemble(load_trained(folder, "last"), None, weights_hash="random:1").model.state_dict()
+    state = assemble(load_trained(folder, "last"), None, weights_hash="random:0").model.state_dict()
     found: dict[str, set[str]] = {}
     for name, owner in start.owners().items():
         if not torch.equal(before[name], state[name]):

@@ -42,7 +42,7 @@ OPTIONS: list[Any] = [
 ]
 BESIDES = ("finetune", "unfreeze_depth", "batch_norm", "warmup", "lr", "weight_decay")
 """What of an option is not what is tried."""
-WEIGHTS = "random:1"
+WEIGHTS = "random:0"
 
 
 @pytest.mark.parametrize("settings", OPTIONS)

@@ -96,7 +96,7 @@ def _train(config: TrialConfig, data: Any, folder: Path, **more: Any) -> list[Ep
         config,
         data=data,
         weights=None,
-        weights_hash="random:1",
+        weights_hash="random:0",
         classes=3,
         preprocessing=CATALOGUE[config.backbone].preprocessing,
         folder=folder,

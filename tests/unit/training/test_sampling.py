@@ -252,7 +252,7 @@ def test_auto_is_said_once_by_the_trial(other: Other) -> None:
         config,
         data=uneven(rare=2),
         weights=None,
-        weights_hash="random:1",
+        weights_hash="random:0",
         classes=3,
         preprocessing=CATALOGUE[config.backbone].preprocessing,
         note=notes.append,
