@@ -43,7 +43,8 @@ def construct(name: str, *, classes: int, image_size: int) -> nn.Module:
                 module.inplace = False  # type: ignore[assignment]
     else:
         model = models.get_model(info.library_name, weights=None, **arguments)
-    return model
+    # A forward pass that is recorded to be cut (timm's) has the mode written into it.
+    return model.eval()
 
 
 def skeleton(name: str, *, classes: int, image_size: int) -> nn.Module:

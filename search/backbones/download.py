@@ -222,6 +222,10 @@ def _keep(digest: str, path: Path) -> None:
             temporary.unlink(missing_ok=True)
 
 
+_RANDOM = "random-body"
+"""``random:<seed>`` is what earlier versions called a body that was the same for every seed."""
+
+
 def weights_hash(located: Located, *, seed: int = 0) -> str:
     """What the weights are, by content.
 
@@ -229,11 +233,11 @@ def weights_hash(located: Located, *, seed: int = 0) -> str:
         seed: The ``body_seed`` that ``stages.build`` initialises a random body with.
 
     Returns:
-        The file's sha256, 64 hex digits; ``random:<seed>`` where the source is
+        The file's sha256, 64 hex digits; ``random-body:<seed>`` where the source is
         random.
     """
     if located.path is None:
-        return f"random:{seed}"
+        return f"{_RANDOM}:{seed}"
     try:
         with located.path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -248,7 +252,7 @@ def body_seed(weights_hash: str) -> int:
         weights_hash: As :func:`weights_hash` gives it.
     """
     source, _, seed = weights_hash.partition(":")
-    return int(seed) if source == "random" else 0
+    return int(seed) if source == _RANDOM else 0
 
 
 def check(located: Located) -> None:

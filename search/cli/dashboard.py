@@ -40,10 +40,10 @@ def beside(storage: str, listen: Listener) -> Iterator[None]:
         process_group=0,  # Ctrl-C is for the run, which ends this one with itself
     )
     assert child.stdout is not None
-    address = child.stdout.readline().split()
-    if address:
-        listen(Note(text=f"dashboard: {address[0]}  read-only, until this run ends"))
     try:
+        address = child.stdout.readline().split()
+        if address:
+            listen(Note(text=f"dashboard: {address[0]}  read-only, until this run ends"))
         yield
     finally:
         child.terminate()

@@ -159,7 +159,7 @@ def ask_linear_probe(
         "preprocessing": asdict(info.preprocessing),
         "objective": origin.objective,
         "seed": job.seed,
-        "body_seed": body,
+        **({"body_seed": body} if random else {}),
     }
     return _asked(job, _PROBE, identity, ask)
 

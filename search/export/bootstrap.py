@@ -29,8 +29,6 @@ from search.training.calibration import binned
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Counts: TypeAlias = "Ints | Floats"
-"""Whole numbers; as floats where they are products of matrices, which are fast for these."""
 Units: TypeAlias = "Ints | None"
 """[N], the unit of each image, in ``range(units)``; None where each is one by itself."""
 
@@ -106,7 +104,8 @@ def draw_classes(
     """Precision, recall and F1 of every class on resampled test sets, [3, R, K].
 
     Defined as in ``measuring.class_scores``. For many classes R is less than
-    ``resamples``, at least 200, so that no more than 4e6 values of each are held.
+    ``resamples``, at least 200, so that no more than 4e6 values of each are held. NaN where
+    a resample misses a class that there are images of.
     """
     labels = np.asarray(labels_N, dtype=np.int64)
     classes = probabilities_NK.shape[1]
@@ -116,6 +115,9 @@ def draw_classes(
         values[0, rows] = hits[0] / np.maximum(named[0], 1)
         values[1, rows] = hits[0] / np.maximum(support, 1)
         values[2, rows] = 2 * hits[0] / np.maximum(named[0] + support, 1)
+        missed = (support == 0) & (np.bincount(labels, minlength=classes) > 0)
+        if missed.any():
+            values[:, rows][:, missed] = np.nan
     return values
 
 
@@ -147,19 +149,17 @@ def _counted(
     resamples: int,
     rng: np.random.Generator,
     units: Units,
-) -> Iterator[tuple[slice, Counts, Counts, Counts]]:
+) -> Iterator[tuple[slice, Ints, Ints, Ints]]:
     """Resamples, a chunk at a time, with the hits and the predictions of each class in
     them, [M, rows, K], and its images, [rows or 1, K]."""
     classes = models[0].shape[1]
     predicted_MN = np.stack([probabilities.argmax(axis=1) for probabilities in models])
     if units is not None:
-        every_K = np.arange(classes)
-        actual_NK = (labels[:, None] == every_K).astype(np.float64)
-        called_MNK = (predicted_MN[:, :, None] == every_K).astype(np.float64)
-        for rows, counts_RN in resample_counts(labels, resamples, rng, units):
-            weights_RN = counts_RN.astype(np.float64)
-            hits, named = weights_RN @ (called_MNK * actual_NK), weights_RN @ called_MNK
-            yield rows, hits, named, weights_RN @ actual_NK
+        for rows, weights_RN in resample_counts(labels, resamples, rng, units):
+            named = [_summed(weights_RN, each, classes) for each in predicted_MN]
+            right = [np.flatnonzero(each == labels) for each in predicted_MN]
+            hits = [_summed(weights_RN[:, own], labels[own], classes) for own in right]
+            yield rows, np.stack(hits), np.stack(named), _summed(weights_RN, labels, classes)
         return
     support_K = np.bincount(labels, minlength=classes)[None]
     outcomes = [
@@ -179,7 +179,17 @@ def _counted(
         yield rows, hits, named, support_K
 
 
-def from_counts(metric: Metric, hits: Counts, named: Counts, support: Counts) -> Floats:
+def _summed(weights_RN: Ints, classes_N: Ints, classes: int) -> Ints:
+    """The weights of each class's images, [R, K]."""
+    found = np.zeros((len(weights_RN), classes), dtype=np.int64)
+    order = np.argsort(classes_N, kind="stable")
+    present, starts = np.unique(classes_N[order], return_index=True)
+    if len(order):
+        found[:, present] = np.add.reduceat(weights_RN[:, order], starts, axis=1)
+    return found
+
+
+def from_counts(metric: Metric, hits: Ints, named: Ints, support: Ints) -> Floats:
     """A metric of the predicted class, for any leading axes.
 
     Args:

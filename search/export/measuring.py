@@ -117,7 +117,8 @@ def class_intervals(
     """The 95 % intervals of each class's precision, recall and F1."""
     rng = np.random.default_rng(seed)
     drawn = draw_classes(probabilities_NK, labels_N, resamples=resamples, rng=rng, units=units)
-    lows, highs = np.quantile(drawn, _TAILS, axis=1)  # each [3, K]
+    quantile = np.nanquantile if np.isnan(drawn).any() else np.quantile
+    lows, highs = quantile(drawn, _TAILS, axis=1)  # each [3, K]
     bounds = [
         [Interval(low=float(low), high=float(high)) for low, high in zip(*pair, strict=True)]
         for pair in zip(lows, highs, strict=True)

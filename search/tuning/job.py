@@ -22,7 +22,7 @@ class PreparedBackbone:
     weights: str | None
     """Absolute path of the pretrained weights; None starts at random."""
     sha256: str
-    """Content hash of the weights, or ``random:<seed>``."""
+    """Content hash of the weights, or ``random-body:<seed>``."""
     preprocessing: Preprocessing
 
 

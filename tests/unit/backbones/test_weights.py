@@ -15,6 +15,7 @@ from torchvision import models
 from search.backbones.arguments import AUXILIARY
 from search.backbones.availability import Located, locate
 from search.backbones.catalogue import CATALOGUE
+from search.backbones.download import body_seed
 from search.backbones.files import read_tensors
 from search.backbones.positions import POSITIONS
 from search.backbones.stages import build
@@ -231,7 +232,9 @@ def test_random_weights_have_no_file_and_are_named_by_their_seed(tmp_path: Path)
     assert isinstance(located, Located)
     assert located.path is None
     assert load_state(located) is None
-    assert weights_hash(located, seed=7) == "random:7"
+    assert weights_hash(located, seed=7) == "random-body:7"
+    assert body_seed("random-body:7") == 7
+    assert body_seed("random:7") == body_seed("f00d" * 16) == 0
 
 
 @pytest.mark.slow

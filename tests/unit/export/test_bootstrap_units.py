@@ -123,5 +123,9 @@ def test_a_class_that_a_resample_misses_is_in_no_mean() -> None:
     for name in METRICS:
         found = interval(name, said_NK, labels_N, seed=0, units=units_N)
         assert np.isfinite([found.low, found.high]).all()
-    found = interval("balanced_accuracy", said_NK, labels_N, seed=0, units=units_N)
-    assert (found.low, found.high) == (1.0, 1.0)
+    found = measure(said_NK, labels_N, ("a", "b"), seed=0, units=units_N)
+    spread = found.intervals["balanced_accuracy"]
+    assert (spread.low, spread.high) == (1.0, 1.0)
+    for score in found.classes:
+        assert score.intervals is not None
+        assert all((each.low, each.high) == (1.0, 1.0) for each in score.intervals)

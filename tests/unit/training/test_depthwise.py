@@ -115,6 +115,20 @@ def test_a_frozen_convolution_keeps_nothing() -> None:
     assert convolution(torch.zeros(1, 8, 4, 4)).grad_fn is None
 
 
+@pytest.mark.parametrize("side", [4, 24], ids=["ours", "torchs"])
+def test_an_input_that_needs_no_gradient_gets_none(side: int) -> None:
+    convolution = nn.Conv2d(8, 8, 7, padding=3, groups=8)
+    x_BCHW = torch.rand(2, 8, side, side)
+    expected = torch.autograd.grad(
+        F.conv2d(x_BCHW, convolution.weight, convolution.bias, 1, 3, 1, 8).square().sum(),
+        (convolution.weight, *([] if convolution.bias is None else [convolution.bias])),
+    )
+    speed_up_depthwise(convolution)
+    convolution(x_BCHW).square().sum().backward()
+    found = (convolution.weight.grad, None if convolution.bias is None else convolution.bias.grad)
+    torch.testing.assert_close(found, expected)
+
+
 def net(backbone: str) -> Staged:
     staged = build(backbone, classes=2, image_size=64, dropout=0.0, state=None, seed=0, body_seed=1)
     staged.set_mode(5, training=True)
