@@ -156,10 +156,10 @@ def _counted(
     predicted_MN = np.stack([probabilities.argmax(axis=1) for probabilities in models])
     if units is not None:
         for rows, weights_RN in resample_counts(labels, resamples, rng, units):
-            named = [_summed(weights_RN, each, classes) for each in predicted_MN]
+            named = np.stack([_summed(weights_RN, each, classes) for each in predicted_MN])
             right = [np.flatnonzero(each == labels) for each in predicted_MN]
-            hits = [_summed(weights_RN[:, own], labels[own], classes) for own in right]
-            yield rows, np.stack(hits), np.stack(named), _summed(weights_RN, labels, classes)
+            hits = np.stack([_summed(weights_RN[:, own], labels[own], classes) for own in right])
+            yield rows, hits, named, _summed(weights_RN, labels, classes)
         return
     support_K = np.bincount(labels, minlength=classes)[None]
     outcomes = [
